@@ -70,3 +70,7 @@ class DRIN(torch.nn.Module):
         entity = F.normalize(x_dict[ENTITY_TEXT], dim=-1)
         scores = (mention[src] * entity[dst]).sum(-1)
         return (scores, history) if return_edge_weights else scores
+
+    @classmethod
+    def published(cls, **kwargs):
+        return cls(**kwargs)

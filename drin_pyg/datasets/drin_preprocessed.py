@@ -1,0 +1,122 @@
+import json
+from pathlib import Path
+
+import numpy as np
+
+WIKIDIVERSE, WIKIMEL = 'wikidiverse', 'wikimel'
+
+
+class DRINPreprocessed:
+    r"""A folder of ``.npy`` features in the format that the published DRIN code reads.
+
+    Arrays are memory-mapped and stay as they are on disk; :func:`drin_pyg.features.preprocessed_tables`
+    turns them into tables for the graphs. Which of the two layouts a folder has (WikiDiverse: one
+    entity row per candidate; WikiMEL: one row per entity and a name per candidate) is read off its
+    files.
+
+    The last of a mention's ``r + 1`` candidate columns is the answer, which the original authors
+    appended to every list, at test time too. It is a label leak and not used unless asked for.
+
+    Args:
+        root: The folder.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+
+    Raises:
+        FileNotFoundError: Naming the first missing file.
+        ValueError: If the arrays do not fit together.
+    """
+
+    splits = ('train', 'valid', 'test')
+
+    def __init__(self, root: str | Path, split: str = 'test'):
+        if split not in self.splits:
+            raise ValueError(f"A preprocessed folder has the splits {', '.join(self.splits)}; got {split!r}")
+        self.root = Path(root)
+        self.split = split
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"'{self.root}' is no folder; give one with '.npy' files in DRIN's format")
+        self.layout = WIKIMEL if (self.root / 'qid2idx.json').is_file() else WIKIDIVERSE
+
+        self.mention_text = self._load(f'mention-text-feature_{split}')    # [N, T, F]
+        self.mention_mask = self._load(f'mention-text-mask_{split}')       # [N, T]
+        self.start = self._load(f'start-pos_{split}')                      # [N], without [CLS]
+        self.end = self._load(f'end-pos_{split}')                          # [N], exclusive
+        self.mention_image = self._load(f'mention-image-feature_{split}')  # [N, regions, G]
+        self.mention_objects = self._load(f'mention-object-feature_{split}')  # [N, O, 1, G]
+        self.mention_object_scores = self._load(f'mention-object-score_{split}')  # [N, O]
+        self.image_text = self._load(f'similarity-miet_{split}')           # [N, r + 1], CLIP logits
+        self.text_image = self._load(f'similarity-eimt_{split}')           # [N, r + 1]
+        self.answer = self._load(f'answer_{split}')                        # [N], r = not retrieved
+        if self.layout == WIKIDIVERSE:
+            self.entity_text = self._load(f'entity-attr-feature_{split}')
+            self.entity_mask = None
+            self.entity_image = self._load(f'entity-image-feature_{split}')
+            self.entity_objects = self._load(f'entity-object-feature_{split}')
+            self.entity_object_scores = self._load(f'entity-object-score_{split}')
+        else:
+            self.entity_text = self._load('entity-attr-feature')           # [Q, T, F]
+            self.entity_mask = self._load('entity-attr-mask')              # [Q, T]
+            self.entity_image = self._load('entity-image-feature_all')
+            self.entity_objects = self._load('entity-object-feature_all')
+            self.entity_object_scores = self._load('entity-object-score_all')
+        self.entity_row = self._entity_rows()                              # [N, r + 1]
+        self._validate()
+
+    def __len__(self) -> int:
+        return self.mention_text.shape[0]
+
+    @property
+    def num_candidates(self) -> int:
+        """Candidates ``r`` of a mention, without the appended answer."""
+        return self.image_text.shape[1] - 1
+
+    def _load(self, name: str) -> np.ndarray:
+        path = self.root / f'{name}.npy'
+        if not path.is_file():
+            raise FileNotFoundError(f"'{path}' is missing; a {self.layout} folder in DRIN's preprocessed format "
+                                    f"has it")
+        try:
+            return np.load(path, mmap_mode='r', allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"'{path}' is not a readable .npy array: {error}") from error
+
+    def _entity_rows(self) -> np.ndarray:
+        shape = self.image_text.shape
+        if self.layout == WIKIDIVERSE:
+            return np.arange(shape[0] * shape[1]).reshape(shape)
+        names = self._load(f'entity-name-raw_{self.split}')
+        row = json.loads((self.root / 'qid2idx.json').read_text(encoding='utf-8'))
+        unknown = sorted({name for name in names.tolist() if name not in row})
+        if unknown:
+            raise ValueError(f"{len(unknown)} candidate names of '{self.root}' are not in qid2idx.json, the first "
+                             f"is {unknown[0]!r}")
+        return np.array([row[name] for name in names.tolist()], dtype=np.int64).reshape(shape)
+
+    def _validate(self) -> None:
+        num_mentions = len(self)
+        for name in ('mention_mask', 'start', 'end', 'mention_image', 'mention_objects', 'mention_object_scores',
+                     'image_text', 'text_image', 'answer'):
+            if getattr(self, name).shape[0] != num_mentions:
+                raise ValueError(f"'{name}' of '{self.root}' has {getattr(self, name).shape[0]} rows for "
+                                 f"{num_mentions} mentions")
+        num_rows = self.entity_text.shape[0]
+        if self.entity_row.max(initial=-1) >= num_rows:
+            raise ValueError(f"'{self.root}' has {num_rows} entity rows, but candidates point at row "
+                             f"{self.entity_row.max()}")
+        for name in ('entity_image', 'entity_objects', 'entity_object_scores'):
+            if getattr(self, name).shape[0] != num_rows:
+                raise ValueError(f"'{name}' of '{self.root}' has {getattr(self, name).shape[0]} rows for "
+                                 f"{num_rows} entity rows")
+        empty = np.flatnonzero(np.asarray(self.end) <= np.asarray(self.start))
+        if empty.size:
+            raise ValueError(f"{empty.size} mentions of '{self.root}' have an empty token span, the first is mention "
+                             f"{empty[0]}")
+        beyond = np.flatnonzero(np.asarray(self.end) + 1 > self.mention_text.shape[1])
+        if beyond.size:
+            raise ValueError(f"{beyond.size} mentions of '{self.root}' end beyond their {self.mention_text.shape[1]} "
+                             f"tokens, the first is mention {beyond[0]}")
+        bad = np.flatnonzero((np.asarray(self.answer) < 0) | (np.asarray(self.answer) > self.num_candidates))
+        if bad.size:
+            raise ValueError(f"answer_{self.split}.npy of '{self.root}' must lie in 0..{self.num_candidates} "
+                             f"({self.num_candidates} = not retrieved); mention {bad[0]} has "
+                             f"{int(self.answer[bad[0]])}")
