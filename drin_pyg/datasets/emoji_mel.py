@@ -20,7 +20,8 @@ class EmojiMEL(Dataset):
     or Fluent), with 32 candidates that share the keyword. Names, texts and pictures are real; only
     their pairing into mentions is constructed. The split is by entity (train 2,487 / val 391 /
     test 719), so a test entity was never an answer in training. Sources and licences are in
-    ``NOTICE.md`` beside the data; ``python -m drin_pyg.datasets.build_emoji_mel`` rebuilds it.
+    ``data/emoji_mel/NOTICE.md``; ``data/emoji_mel_build/build.py`` rebuilds the pictures and
+    entities byte for byte and draws an equivalent, not identical, sample of mentions.
 
     ``dataset[i]`` is a :class:`Mention`; ``dataset.entities`` and ``dataset.mentions`` are the
     records. :func:`drin_pyg.features.offline_tables` turns them into tables for the graphs.
