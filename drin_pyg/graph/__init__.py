@@ -1,6 +1,6 @@
 r"""Feature tables and candidate lists to typed :class:`~torch_geometric.data.HeteroData` graphs."""
 
-from drin_pyg.graph.candidate_batch import candidate_batch
+from drin_pyg.graph.candidate_batch import candidate_batch, forward_args
 from drin_pyg.graph.candidates import NIL, Candidates
 from drin_pyg.graph.loader import CandidateLoader, PairBudgetSampler
 from drin_pyg.graph.pair_graph import mention_graph, pair_graph
@@ -14,6 +14,7 @@ __all__ = [
     'PairBudgetSampler',
     'PairTables',
     'candidate_batch',
+    'forward_args',
     'mention_graph',
     'pair_graph',
     'validate',

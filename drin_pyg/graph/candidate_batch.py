@@ -108,6 +108,21 @@ def candidate_batch(
     return batch
 
 
+def forward_args(batch: HeteroData) -> dict:
+    r"""The arguments of :meth:`drin_pyg.nn.DRIN.forward` that a graph or batch holds.
+
+    Args:
+        batch: From :func:`pair_graph`, :func:`mention_graph` or :func:`candidate_batch`.
+    """
+    return {
+        'x_dict': batch.x_dict,
+        'edge_index_dict': batch.edge_index_dict,
+        'edge_weight_dict': batch.edge_weight_dict,
+        'row_dict': batch.collect('row', allow_empty=True) or None,
+        'num_images': batch[ENTITY_TEXT].num_images,
+    }
+
+
 def _complete_bipartite(src_ptr: Tensor, dst_ptr: Tensor) -> Tensor:
     """Edges from every source to every destination of the same graph, sorted by source, ``[2, E]``."""
     num_src = src_ptr[1:] - src_ptr[:-1]                                         # [G]

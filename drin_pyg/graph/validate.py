@@ -50,7 +50,7 @@ def validate(data: HeteroData, in_channels: dict[NodeType, int] | None = None) -
         if edge_index.dim() != 2 or edge_index.size(0) != 2 or edge_index.dtype != torch.long:
             raise ValueError(f"data[{edge_type}].edge_index must be int64 [2, E], got {edge_index.dtype} "
                              f"{list(edge_index.shape)}")
-        if edge_weight.size(0) != edge_index.size(1) or not edge_weight.is_floating_point():
+        if edge_weight.shape[:1] != edge_index.shape[1:] or not edge_weight.is_floating_point():
             raise ValueError(f"data[{edge_type}].edge_weight must be one float for each of the "
                              f"{edge_index.size(1)} edges, got {edge_weight.dtype} {list(edge_weight.shape)}")
         check_finite(f"data[{edge_type}].edge_weight", edge_weight)

@@ -74,8 +74,7 @@ class RelationConv(MessagePassing):
             x: Vertex features, one tensor or a (source, destination) pair.
             edge_index: The edges, source row first.
             edge_weight: Edge weights.
-            size: ``(N_src, N_dst)``; needed when the receiving end of ``x`` is None and may
-                have vertices without an edge.
+            size: ``(N_src, N_dst)``; needed when the receiving end of ``x`` is None.
         """
         if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
             raise ValueError(f"'{type(self).__name__}' takes 'edge_index' as a [2, E] tensor or EdgeIndex, "
@@ -85,12 +84,16 @@ class RelationConv(MessagePassing):
         if size is None:
             size = (None if x[0] is None else x[0].size(0), None if x[1] is None else x[1].size(0))
         sending, receiving = (0, 1) if self.flow == 'source_to_target' else (1, 0)
+        if size[receiving] is None:
+            raise ValueError("The receiving end of 'x' is None, so its number of vertices must be given: 'size' is "
+                             "(number of sources, number of destinations)")
+        x = x[sending]  # [N_sending, F]; of a pair, PyG would send the first end whatever the flow
         if edge_weight is None:
-            edge_weight = x[sending].new_ones(edge_index.size(1))
+            edge_weight = x.new_ones(edge_index.size(1))
 
-        if self.fuse and not self.explain and edge_weight.dim() == 1 and size[receiving] is not None:
+        if self.fuse and not self.explain and edge_weight.dim() == 1:
             return self.message_and_aggregate(edge_index, x, edge_weight, size)
-        # propagate_type: (x: OptPairTensor, edge_weight: Tensor)
+        # propagate_type: (x: Tensor, edge_weight: Tensor)
         return self.propagate(edge_index, x=x, edge_weight=edge_weight, size=size)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
@@ -99,16 +102,17 @@ class RelationConv(MessagePassing):
     def message_and_aggregate(
         self,
         edge_index: Adj,
-        x: OptPairTensor,
+        x: Tensor,
         edge_weight: Tensor,
         size: Size,
     ) -> Tensor:
         sending, receiving = (0, 1) if self.flow == 'source_to_target' else (1, 0)
         row, col = edge_index[receiving], edge_index[sending]  # [E], [E]
         if self.aggr == 'mean':
-            degree = scatter(torch.ones_like(edge_weight), row, dim_size=size[receiving])  # [N_dst]
+            # Counted in integers: in bfloat16 a count stops at 256.
+            degree = scatter(torch.ones_like(row), row, dim_size=size[receiving])  # [N_dst]
             edge_weight = edge_weight / degree[row]
-        return spmm(row, col, edge_weight, x[sending], size[receiving])
+        return spmm(row, col, edge_weight, x, size[receiving])
 
     def edge_update(
         self,

@@ -15,7 +15,8 @@ same numbers several times slower (``benchmarks/layer_speed.py`` prints by how m
 import torch
 from torch import Tensor
 
-# Sparse kernels of PyTorch exist for these; other dtypes take gather and index_add.
+# Sparse kernels of PyTorch exist for these. In other dtypes SpMM computes in float32 (a running sum of
+# bfloat16 stops growing after 256 equal terms, where a GPU adds atomically) and SDDMM gathers.
 _CSR_DTYPES = (torch.float32, torch.float64)
 
 
@@ -54,6 +55,11 @@ def sddmm(row: Tensor, col: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 def _csr(row: Tensor, col: Tensor, value: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
     """CSR matrix of the edges, and the permutation that sorted them (None: they were sorted)."""
+    # The kernels read raw memory: strides and indices that they cannot see are dealt with here.
+    row, col, value = row.contiguous(), col.contiguous(), value.contiguous()
+    if not row.is_cuda:
+        _check_range(row, size[0])
+        _check_range(col, size[1])
     perm = None
     # Asking a GPU whether its edges are sorted stalls it longer than sorting them.
     if row.is_cuda or not bool((row[1:] >= row[:-1]).all()):
@@ -63,12 +69,19 @@ def _csr(row: Tensor, col: Tensor, value: Tensor, size: tuple[int, int]) -> tupl
     return torch.sparse_csr_tensor(rowptr, col, value, size, check_invariants=False), perm
 
 
+def _check_range(index: Tensor, size: int) -> None:
+    if index.numel() and bool((index.min() < 0) | (index.max() >= size)):
+        bad = index[(index < 0) | (index >= size)][0]
+        raise IndexError(f"An edge points at row {int(bad)}, but there are rows 0 to {size - 1}")
+
+
 @torch.library.custom_op('drin_pyg::spmm', mutates_args=())
 def _spmm(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int) -> Tensor:
     if x.dtype not in _CSR_DTYPES:
-        return x.new_zeros(num_rows, x.size(1)).index_add_(0, row, x[col] * weight.unsqueeze(-1))
+        return _spmm(row, col, weight.float(), x.float(), num_rows).to(x.dtype)
     matrix, _ = _csr(row, col, weight, (num_rows, x.size(0)))
-    return matrix @ x.contiguous()
+    with torch.autocast(x.device.type, enabled=False):  # it would cast to a dtype without a kernel
+        return matrix @ x.contiguous()
 
 
 @_spmm.register_fake
@@ -78,7 +91,8 @@ def _(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int) -> Ten
 
 @torch.library.custom_op('drin_pyg::sddmm', mutates_args=())
 def _sddmm(row: Tensor, col: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    if a.dtype not in _CSR_DTYPES:
+    # sampled_addmm also refuses a pattern with more entries than a dense matrix (edges that repeat).
+    if a.dtype not in _CSR_DTYPES or row.numel() > a.size(0) * b.size(0):
         return (a[row] * b[col]).sum(-1)
     pattern, perm = _csr(row, col, a.new_zeros(row.numel()), (a.size(0), b.size(0)))
     value = torch.sparse.sampled_addmm(pattern, a.contiguous(), b.contiguous().t(), beta=0.).values()

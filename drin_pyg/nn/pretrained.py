@@ -1,0 +1,74 @@
+import json
+import os
+from pathlib import Path
+
+CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
+
+
+class PretrainedMixin:
+    r"""Saves a model as ``config.json`` (its constructor arguments) and ``model.safetensors``.
+
+    A class that uses it stores every constructor argument under its own name and lists their
+    JSON form in ``config()``, which ``from_config`` reads back.
+    """
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        r"""Writes the model into ``folder`` (made if need be), each file under a temporary name first.
+
+        Args:
+            folder: Where to.
+
+        Returns:
+            The folder.
+        """
+        from safetensors.torch import save
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        config = {'class': type(self).__name__, **self.config()}
+        write_atomic(folder / CONFIG, json.dumps(config, indent=2).encode() + b'\n')
+        write_atomic(folder / WEIGHTS, save(state))
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path):
+        r"""Reads a model that :meth:`save_pretrained` wrote; it comes in evaluation mode.
+
+        Args:
+            folder: Where from.
+
+        Raises:
+            FileNotFoundError: If the folder holds no model.
+            ValueError: If the files are damaged or belong to another class.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        for name in (CONFIG, WEIGHTS):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"'{folder}' holds no saved {cls.__name__}: '{name}' is missing")
+        try:
+            config = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
+            found = config.pop('class', None)
+            if found != cls.__name__:
+                raise ValueError(f"it was saved as {found!r}")
+            model = cls.from_config(config)
+            model.load_state_dict(load_file(folder / WEIGHTS))
+        except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+            raise ValueError(f"'{folder}' holds no {cls.__name__} that can be read: {error}") from error
+        return model.eval()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Writes a file so that it is there whole or not at all."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with open(temporary, 'wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,67 @@
+import lightning as L
+import torch
+from torch import Tensor
+
+from drin_pyg.graph import CandidateLoader, Candidates, PairTables
+from drin_pyg.graph.candidate_batch import Context
+
+
+class CandidateDataModule(L.LightningDataModule):
+    r"""Loaders of pair graphs for training, validation and test.
+
+    Args:
+        tables: Features and first weights of all mentions and entities.
+        candidates: Candidate lists and answers of all mentions.
+        split: Split name to its mentions, int64 ``[B]``; ``"train"`` and ``"val"`` are needed to
+            train, ``"test"`` to predict.
+        max_pairs: Budget of pairs per training batch; see :class:`~drin_pyg.graph.PairBudgetSampler`.
+            Evaluation uses four times as many.
+        context: Whose mention vertices, ``"pair"`` or ``"mention"``.
+        seed: Seed of the shuffling.
+        num_workers: Worker processes that build batches.
+    """
+
+    def __init__(
+        self,
+        tables: PairTables,
+        candidates: Candidates,
+        split: dict[str, Tensor],
+        *,
+        max_pairs: int = 2048,
+        context: Context = 'pair',
+        seed: int = 0,
+        num_workers: int = 0,
+    ):
+        super().__init__()
+        self.tables = tables
+        self.candidates = candidates
+        self.split = split
+        self.max_pairs = max_pairs
+        self.context = context
+        self.seed = seed
+        self.num_workers = num_workers
+
+    def _loader(self, split: str, train: bool = False) -> CandidateLoader:
+        if split not in self.split:
+            raise ValueError(f"There is no split '{split}'; there are {', '.join(self.split)}")
+        return CandidateLoader(
+            self.tables,
+            self.candidates,
+            self.split[split],
+            max_pairs=self.max_pairs if train else 4 * self.max_pairs,
+            context=self.context,
+            shuffle=train,
+            seed=self.seed,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0 and not train,  # workers that live on miss set_epoch
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def train_dataloader(self) -> CandidateLoader:
+        return self._loader('train', train=True)
+
+    def val_dataloader(self) -> CandidateLoader:
+        return self._loader('val')
+
+    def predict_dataloader(self) -> CandidateLoader:
+        return self._loader('test')

@@ -1,0 +1,109 @@
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor
+
+from drin_pyg.nn import DRIN
+from drin_pyg.training.data_module import CandidateDataModule
+from drin_pyg.training.lit_drin import LitDRIN
+
+
+@dataclass(frozen=True)
+class FitResult:
+    r"""What a training run came to.
+
+    Args:
+        model: The model with the weights of the best epoch.
+        best_val_mrr: Its validation MRR.
+        epochs: Epochs run.
+        seconds: Wall time.
+        folder: Where ``model/``, ``checkpoints/`` and ``metrics.csv`` are.
+    """
+
+    model: DRIN
+    best_val_mrr: float
+    epochs: int
+    seconds: float
+    folder: Path
+
+
+def fit(
+    model: DRIN,
+    data: CandidateDataModule,
+    folder: str | Path,
+    *,
+    loss: str = 'softmax',
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    max_epochs: int = 30,
+    patience: int = 5,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    accelerator: str = 'auto',
+) -> FitResult:
+    r"""Trains a model with Lightning and saves the best epoch by validation MRR.
+
+    Args:
+        model: The model.
+        data: Training and validation mentions.
+        folder: Where the run is written.
+        loss: ``"softmax"`` or ``"margin"``.
+        lr: Learning rate.
+        weight_decay: Decoupled weight decay.
+        max_epochs: Most epochs to run.
+        patience: Epochs without a better validation MRR after which to stop.
+        seed: Seed of dropout; the order of the mentions has the seed of ``data``.
+        resume: Go on from the last checkpoint in ``folder`` if there is one; otherwise a folder
+            that already holds a run is refused.
+        progress: Whether to show a progress bar.
+        accelerator: Lightning's accelerator, such as ``"cpu"`` or ``"gpu"``.
+
+    Raises:
+        FileExistsError: If ``folder`` holds a run and ``resume`` is False.
+    """
+    folder = Path(folder)
+    last = folder / 'checkpoints' / 'last.ckpt'
+    if last.exists() and not resume:
+        raise FileExistsError(f"'{folder}' already holds a training run; resume it or name another folder")
+    L.seed_everything(seed, verbose=False)
+    model(**_first_batch(data))  # lazy sizes need a batch before an optimizer can hold the parameters
+    checkpoint = ModelCheckpoint(folder / 'checkpoints', 'best', monitor='val_mrr', mode='max', save_last=True,
+                                 enable_version_counter=False)
+    callbacks = [checkpoint, EarlyStopping('val_mrr', mode='max', patience=patience)]
+    if progress:
+        callbacks.append(TQDMProgressBar(leave=False))
+    trainer = L.Trainer(
+        max_epochs=max_epochs,
+        accelerator=accelerator,
+        devices=1,
+        logger=CSVLogger(folder, name='', version=''),
+        callbacks=callbacks,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
+    start = time.perf_counter()
+    module = LitDRIN(model, loss, lr, weight_decay)
+    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    best = torch.load(checkpoint.best_model_path, map_location='cpu', weights_only=True)
+    module.load_state_dict(best['state_dict'])
+    model = module.model.eval()
+    model.save_pretrained(folder / 'model')
+    return FitResult(model, float(checkpoint.best_model_score), trainer.current_epoch, time.perf_counter() - start,
+                     folder)
+
+
+@torch.inference_mode()
+def predict(model: DRIN, data: CandidateDataModule, split: str = 'test') -> Tensor:
+    r"""Scores ``[P]`` of all pairs of a split, in the order of its mentions, on the model's device."""
+    device = next(model.parameters()).device
+    model.eval()
+    scores = [model(**forward_args(batch.to(device))).float().cpu() for batch in data.loader(split)]
+    return torch.cat(scores) if scores else torch.empty(0)

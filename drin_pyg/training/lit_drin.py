@@ -1,0 +1,69 @@
+import lightning as L
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from drin_pyg.evaluation import evaluate_scores
+from drin_pyg.graph import forward_args
+from drin_pyg.nn import DRIN
+from drin_pyg.nn.loss import margin_loss, softmax_loss
+
+LOSSES = {'margin': margin_loss, 'softmax': softmax_loss}
+
+
+class LitDRIN(L.LightningModule):
+    r"""Trains a :class:`~drin_pyg.nn.DRIN` on batches of pair graphs.
+
+    Logs ``train_loss`` and, after every epoch, ``val_mrr`` and ``val_top1`` (raw: a mention whose
+    answer is not among its candidates is a miss; ties count against the model).
+
+    Args:
+        model: The model.
+        loss: ``"margin"`` (published) or ``"softmax"``.
+        lr: Learning rate of Adam (AdamW if ``weight_decay`` is not 0).
+        weight_decay: Decoupled weight decay.
+
+    Raises:
+        ValueError: If the loss is unknown.
+    """
+
+    def __init__(self, model: DRIN, loss: str = 'softmax', lr: float = 1e-3, weight_decay: float = 0.0):
+        super().__init__()
+        if loss not in LOSSES:
+            raise ValueError(f"'loss' must be one of {', '.join(LOSSES)}, got {loss!r}")
+        self.model = model
+        self.loss = loss
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self._val_scores: list[Tensor] = []
+
+    def forward(self, batch: HeteroData) -> Tensor:
+        """Scores ``[P]`` of the pairs of a batch."""
+        return self.model(**forward_args(batch))
+
+    def on_train_epoch_start(self) -> None:
+        self.trainer.train_dataloader.set_epoch(self.current_epoch)
+
+    def training_step(self, batch: HeteroData, batch_idx: int) -> Tensor:
+        loss = LOSSES[self.loss](self(batch), batch.y, batch.mention)
+        self.log('train_loss', loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=batch.mention.numel())
+        return loss
+
+    def validation_step(self, batch: HeteroData, batch_idx: int) -> None:
+        self._val_scores.append(self(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        loader = self.trainer.val_dataloaders
+        scores = torch.cat(self._val_scores).float().cpu()
+        self._val_scores.clear()
+        metrics = evaluate_scores(scores, loader.dataset.candidates.select(loader.dataset.mention))
+        self.log('val_mrr', metrics.mrr, prog_bar=True)
+        self.log('val_top1', metrics.hits[1], prog_bar=True)
+
+    def predict_step(self, batch: HeteroData, batch_idx: int) -> Tensor:
+        return self(batch)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.weight_decay:
+            return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        return torch.optim.Adam(self.parameters(), lr=self.lr)
