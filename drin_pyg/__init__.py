@@ -6,7 +6,8 @@ The package is laid out as the data flows: :mod:`~drin_pyg.datasets` (records),
 :mod:`~drin_pyg.evaluation`.
 """
 
-from drin_pyg.graph import Candidates, PairTables, candidate_batch, mention_graph, pair_graph
+from drin_pyg.features import Candidates, PairTables
+from drin_pyg.graph import candidate_batch, mention_graph, pair_graph
 from drin_pyg.nn import DRIN, DRINConv, RelationConv
 from drin_pyg.vocabulary import EDGE_TYPES, METADATA, NODE_TYPES, RELATIONS
 

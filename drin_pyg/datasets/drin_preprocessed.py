@@ -35,31 +35,30 @@ class DRINPreprocessed:
         self.split = split
         if not self.root.is_dir():
             raise FileNotFoundError(f"'{self.root}' is no folder; give one with '.npy' files in DRIN's format")
+        self._num_rows: dict[str, int] = {}
         self.layout = WIKIMEL if (self.root / 'qid2idx.json').is_file() else WIKIDIVERSE
 
-        self.mention_text = self._load(f'mention-text-feature_{split}')    # [N, T, F]
-        self.mention_mask = self._load(f'mention-text-mask_{split}')       # [N, T]
-        self.start = self._load(f'start-pos_{split}')                      # [N], without [CLS]
-        self.end = self._load(f'end-pos_{split}')                          # [N], exclusive
-        self.mention_image = self._load(f'mention-image-feature_{split}')  # [N, regions, G]
-        self.mention_objects = self._load(f'mention-object-feature_{split}')  # [N, O, 1, G]
-        self.mention_object_scores = self._load(f'mention-object-score_{split}')  # [N, O]
-        self.image_text = self._load(f'similarity-miet_{split}')           # [N, r + 1], CLIP logits
-        self.text_image = self._load(f'similarity-eimt_{split}')           # [N, r + 1]
-        self.answer = self._load(f'answer_{split}')                        # [N], r = not retrieved
+        mention, entity = 'mention', 'entity'  # what the rows of an array are
+        self.mention_text = self._load(f'mention-text-feature_{split}', mention)    # [N, T, F]
+        self.mention_mask = self._load(f'mention-text-mask_{split}', mention)       # [N, T]
+        self.start = self._load(f'start-pos_{split}', mention)                      # [N], without [CLS]
+        self.end = self._load(f'end-pos_{split}', mention)                          # [N], exclusive
+        self.mention_image = self._load(f'mention-image-feature_{split}', mention)  # [N, regions, G]
+        self.mention_objects = self._load(f'mention-object-feature_{split}', mention)       # [N, O, 1, G]
+        self.mention_object_scores = self._load(f'mention-object-score_{split}', mention)   # [N, O]
+        self.image_text = self._load(f'similarity-miet_{split}', mention)           # [N, r + 1], CLIP logits
+        self.text_image = self._load(f'similarity-eimt_{split}', mention)           # [N, r + 1]
+        self.answer = self._load(f'answer_{split}', mention)                        # [N], r = not retrieved
         if self.layout == WIKIDIVERSE:
-            self.entity_text = self._load(f'entity-attr-feature_{split}')
-            self.entity_mask = None
-            self.entity_image = self._load(f'entity-image-feature_{split}')
-            self.entity_objects = self._load(f'entity-object-feature_{split}')
-            self.entity_object_scores = self._load(f'entity-object-score_{split}')
+            suffixes, self.entity_mask = (f'_{split}', f'_{split}'), None
         else:
-            self.entity_text = self._load('entity-attr-feature')           # [Q, T, F]
-            self.entity_mask = self._load('entity-attr-mask')              # [Q, T]
-            self.entity_image = self._load('entity-image-feature_all')
-            self.entity_objects = self._load('entity-object-feature_all')
-            self.entity_object_scores = self._load('entity-object-score_all')
-        self.entity_row = self._entity_rows()                              # [N, r + 1]
+            suffixes = '', '_all'
+            self.entity_mask = self._load('entity-attr-mask', entity)               # [Q, T]
+        self.entity_text = self._load(f'entity-attr-feature{suffixes[0]}', entity)  # [Q, F] or [Q, T, F]
+        self.entity_image = self._load(f'entity-image-feature{suffixes[1]}', entity)           # [Q, 1, G]
+        self.entity_objects = self._load(f'entity-object-feature{suffixes[1]}', entity)        # [Q, 1, 1, G]
+        self.entity_object_scores = self._load(f'entity-object-score{suffixes[1]}', entity)    # [Q, 1]
+        self.entity_row = self._entity_rows()                                       # [N, r + 1]
         self._validate()
 
     def __len__(self) -> int:
@@ -70,15 +69,20 @@ class DRINPreprocessed:
         """Candidates ``r`` of a mention, without the appended answer."""
         return self.image_text.shape[1] - 1
 
-    def _load(self, name: str) -> np.ndarray:
+    def _load(self, name: str, rows: str | None = None) -> np.ndarray:
         path = self.root / f'{name}.npy'
         if not path.is_file():
             raise FileNotFoundError(f"'{path}' is missing; a {self.layout} folder in DRIN's preprocessed format "
                                     f"has it")
         try:
-            return np.load(path, mmap_mode='r', allow_pickle=False)
-        except ValueError as error:
+            array = np.load(path, mmap_mode='r', allow_pickle=False)
+        except (ValueError, EOFError) as error:
             raise ValueError(f"'{path}' is not a readable .npy array: {error}") from error
+        if rows is not None:
+            expected = self._num_rows.setdefault(rows, array.shape[0])
+            if array.shape[0] != expected:
+                raise ValueError(f"'{path}' has {array.shape[0]} rows, but there are {expected} ({rows} rows)")
+        return array
 
     def _entity_rows(self) -> np.ndarray:
         shape = self.image_text.shape
@@ -93,20 +97,9 @@ class DRINPreprocessed:
         return np.array([row[name] for name in names.tolist()], dtype=np.int64).reshape(shape)
 
     def _validate(self) -> None:
-        num_mentions = len(self)
-        for name in ('mention_mask', 'start', 'end', 'mention_image', 'mention_objects', 'mention_object_scores',
-                     'image_text', 'text_image', 'answer'):
-            if getattr(self, name).shape[0] != num_mentions:
-                raise ValueError(f"'{name}' of '{self.root}' has {getattr(self, name).shape[0]} rows for "
-                                 f"{num_mentions} mentions")
-        num_rows = self.entity_text.shape[0]
-        if self.entity_row.max(initial=-1) >= num_rows:
-            raise ValueError(f"'{self.root}' has {num_rows} entity rows, but candidates point at row "
+        if self.entity_row.max(initial=-1) >= self.entity_text.shape[0]:
+            raise ValueError(f"'{self.root}' has {self.entity_text.shape[0]} entity rows, but candidates point at row "
                              f"{self.entity_row.max()}")
-        for name in ('entity_image', 'entity_objects', 'entity_object_scores'):
-            if getattr(self, name).shape[0] != num_rows:
-                raise ValueError(f"'{name}' of '{self.root}' has {getattr(self, name).shape[0]} rows for "
-                                 f"{num_rows} entity rows")
         empty = np.flatnonzero(np.asarray(self.end) <= np.asarray(self.start))
         if empty.size:
             raise ValueError(f"{empty.size} mentions of '{self.root}' have an empty token span, the first is mention "

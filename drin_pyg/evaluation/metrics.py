@@ -3,7 +3,7 @@ from dataclasses import asdict, dataclass
 from torch import Tensor
 
 from drin_pyg.evaluation.ranks import Tie, gold_ranks
-from drin_pyg.graph import Candidates
+from drin_pyg.features import Candidates
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from drin_pyg.datasets.drin_preprocessed import DRINPreprocessed
+from drin_pyg.features import Candidates, PairTables
 from drin_pyg.features.preprocessed import preprocessed_tables
-from drin_pyg.graph import Candidates, PairTables, candidate_batch
+from drin_pyg.graph import candidate_batch
 from drin_pyg.nn import DRIN, DRINConv
 from drin_pyg.nn.loss import margin_loss
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT, RELATIONS

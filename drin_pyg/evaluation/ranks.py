@@ -3,7 +3,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from drin_pyg.graph import Candidates
+from drin_pyg.features import Candidates
 
 Tie = Literal['pessimistic', 'optimistic', 'realistic']
 

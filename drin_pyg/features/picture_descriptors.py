@@ -1,59 +1,117 @@
-r"""Hand-made descriptors of small pictures, from scikit-image: no weights, no training."""
+r"""Hand-made descriptors of small drawings: no weights, no training."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
+
+from drin_pyg.files import cached, content_key
 
 if TYPE_CHECKING:
     from PIL import Image
 
+VERSION = '1'      # part of the cache key: count it up when a descriptor changes
 SIZE = 64          # pixels of the square that a drawing is stretched to
 BACKGROUND = 0.06  # a pixel this close to white (of 1) belongs to the background
 
 
-def describe_pictures(pictures: Sequence['Image.Image']) -> Tensor:
-    r"""Describes drawings on a white ground by shape, layout and colour.
+def describe_pictures(pictures: Sequence['Image.Image'], progress: bool = False) -> Tensor:
+    r"""Describes drawings on a white ground by layout, shape and colour; cached on disk by content.
 
     The drawing is cut out of its white margin and stretched to a square, so that size and place in
-    the cell do not matter. Four blocks follow, each scaled to length 1: the Lab colours of a 16 x 16
-    thumbnail, histograms of oriented gradients with cells of 8 pixels and 16 orientations, the same
-    on the half-size picture with cells of 4, and a joint histogram of Lab colours of the drawing
-    (at half weight).
+    the cell do not matter. Four blocks follow, each of length 1: the Lab colours of a 16 x 16
+    thumbnail; histograms of oriented gradients with cells of 8 pixels and 16 signed orientations;
+    the same with cells of 4 and 9 unsigned orientations on the half-size picture; a joint histogram
+    of the drawing's Lab colours.
 
     Args:
-        pictures: RGB pictures of any size.
+        pictures: Pictures of any size and mode.
+        progress: Whether to show a progress bar.
 
     Returns:
-        float32 ``[len(pictures), F]``.
+        float32 ``[len(pictures), 2613]``, the blocks being ``BLOCKS`` wide.
     """
-    return torch.from_numpy(np.stack([_describe(picture) for picture in pictures]).astype(np.float32))
+    pixels = [picture.convert('RGB') for picture in pictures]
+    contents = [f'{picture.size}'.encode() + picture.tobytes() for picture in pixels]
+    distinct = {content: i for i, content in reversed(list(enumerate(contents)))}  # each picture's first place
+    places = sorted(distinct.values())
+    row = {contents[place]: i for i, place in enumerate(places)}
+    key = content_key([VERSION, *(contents[place] for place in places)])
+    table = cached('pictures', key, lambda: _describe([pixels[place] for place in places], progress))
+    return table[torch.tensor([row[content] for content in contents], dtype=torch.long)]
 
 
-def _describe(picture: 'Image.Image') -> np.ndarray:
+BLOCKS = (3 * 16 * 16, 16 * 8 * 8, 9 * 8 * 8, 5 * 7 * 7)
+
+
+def _describe(pictures: list['Image.Image'], progress: bool, batch_size: int = 256) -> Tensor:
     from skimage.color import rgb2lab
-    from skimage.feature import hog
-    from skimage.transform import resize
 
-    image = np.asarray(picture.convert('RGB'), dtype=np.float32) / 255  # [H, W, 3]
-    drawn = (1 - image).max(-1) > BACKGROUND                             # [H, W]
-    if drawn.any():
-        rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
-        image = image[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
-    image = resize(image, (SIZE, SIZE), order=1, anti_aliasing=False)
-    lab = rgb2lab(image) / 100                                           # [64, 64, 3]
-    thumbnail = lab.reshape(16, 4, 16, 4, 3).mean((1, 3))
-    half = image.reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean((1, 3))
-    fine = hog(image, 16, (8, 8), (2, 2), 'L2-Hys', channel_axis=-1)
-    coarse = hog(half, 9, (4, 4), (2, 2), 'L2-Hys', channel_axis=-1)
-    ink = (1 - image).max(-1) > BACKGROUND
-    colours, _ = np.histogramdd(lab[ink], bins=(5, 7, 7), range=((0, 1), (-.7, .7), (-.7, .7)))
-    blocks = (thumbnail - thumbnail.mean((0, 1)), fine, coarse, 0.5 * np.sqrt(colours))
-    weights = (1, 1, 1, 0.5)
-    return np.concatenate([w * _unit(block.ravel()) for w, block in zip(weights, blocks, strict=True)])
+    tables = []
+    for start in tqdm(range(0, len(pictures), batch_size), 'Describing pictures', disable=not progress, leave=False):
+        batch = torch.stack([_cut_out(picture) for picture in pictures[start:start + batch_size]])  # [B, 3, 64, 64]
+        lab = torch.from_numpy(rgb2lab(batch.numpy(), channel_axis=1)).float() / 100
+        ink = (1 - batch).amax(1) > BACKGROUND                                                      # [B, 64, 64]
+        colours = torch.stack([_colour_histogram(x[:, mask]) for x, mask in zip(lab, ink, strict=True)])
+        blocks = [
+            F.adaptive_avg_pool2d(lab, 16).flatten(1),
+            oriented_gradients(batch, 8, 16, signed=True),
+            oriented_gradients(F.avg_pool2d(batch, 2), 4, 9, signed=False),
+            colours,
+        ]
+        tables.append(torch.cat([F.normalize(block, dim=-1) for block in blocks], dim=-1))
+    return torch.cat(tables) if tables else torch.empty(0, sum(BLOCKS))
 
 
-def _unit(x: np.ndarray) -> np.ndarray:
-    return x / (np.linalg.norm(x) + 1e-9)
+def _cut_out(picture: 'Image.Image') -> Tensor:
+    """The drawing without its white margin, stretched to a square, ``[3, 64, 64]`` in 0..1."""
+    x = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255  # [3, H, W]
+    ink = (1 - x).amax(0) > BACKGROUND
+    if ink.any():
+        rows, columns = ink.any(1).nonzero().flatten(), ink.any(0).nonzero().flatten()
+        x = x[:, rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    return F.interpolate(x.unsqueeze(0), (SIZE, SIZE), mode='bilinear', align_corners=False)[0]
+
+
+def oriented_gradients(x: Tensor, cell: int, bins: int, signed: bool) -> Tensor:
+    r"""Histograms of oriented gradients of square pictures, all at once.
+
+    As :func:`skimage.feature.hog`, with three differences that raised the top-1 of image-image
+    cosines from .71 to .74 on the training mentions of EmojiMEL: orientations may be signed,
+    neighbouring cells overlap by half, and the root of each entry is taken.
+
+    Args:
+        x: RGB pictures ``[B, 3, S, S]``.
+        cell: Distance of cells in pixels.
+        bins: Number of orientations.
+        signed: Whether they span 360 degrees or 180.
+
+    Returns:
+        ``[B, bins * (S // cell) ** 2]``.
+    """
+    padded = F.pad(x, (1, 1, 1, 1), mode='replicate')
+    dx = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
+    dy = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+    strength, channel = (dx.square() + dy.square()).sqrt().max(1, keepdim=True)  # the steepest channel, [B, 1, S, S]
+    dx, dy = dx.gather(1, channel), dy.gather(1, channel)
+    period = 2 * math.pi if signed else math.pi
+    angle = (torch.atan2(dy, dx) % period) / period * bins
+    low = angle.floor()
+    share = angle - low
+    histogram = x.new_zeros(x.size(0), bins, *x.shape[2:])
+    histogram.scatter_add_(1, low.long() % bins, strength * (1 - share))
+    histogram.scatter_add_(1, (low.long() + 1) % bins, strength * share)
+    histogram = F.avg_pool2d(histogram, 2 * cell, cell, padding=cell // 2)[..., :x.size(-1) // cell, :x.size(-1) // cell]
+    energy = F.avg_pool2d(histogram.square().sum(1, keepdim=True), 3, 1, 1, count_include_pad=False)
+    return (histogram / (energy.sqrt() + 0.02)).sqrt().flatten(1)
+
+
+def _colour_histogram(lab: Tensor) -> Tensor:
+    """Root of the joint histogram of the colours ``[3, N]`` of a drawing, ``[245]``."""
+    counts, _ = np.histogramdd(lab.t().numpy(), bins=(5, 7, 7), range=((0, 1), (-.7, .7), (-.7, .7)))
+    return torch.from_numpy(counts).float().flatten().sqrt()

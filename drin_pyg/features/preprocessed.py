@@ -4,9 +4,9 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.datasets.drin_preprocessed import DRINPreprocessed
+from drin_pyg.features.candidates import NIL, Candidates
 from drin_pyg.features.first_weights import cosine_tables, no_weight_tables, object_similarity
-from drin_pyg.graph.candidates import NIL, Candidates
-from drin_pyg.graph.pair_tables import PairTables
+from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.vocabulary import (
     ENTITY_IMAGE,
     ENTITY_TEXT,

@@ -1,18 +1,13 @@
 r"""Feature tables and candidate lists to typed :class:`~torch_geometric.data.HeteroData` graphs."""
 
 from drin_pyg.graph.candidate_batch import candidate_batch, forward_args
-from drin_pyg.graph.candidates import NIL, Candidates
 from drin_pyg.graph.loader import CandidateLoader, PairBudgetSampler
 from drin_pyg.graph.pair_graph import mention_graph, pair_graph
-from drin_pyg.graph.pair_tables import PairTables
 from drin_pyg.graph.validate import validate
 
 __all__ = [
-    'NIL',
     'CandidateLoader',
-    'Candidates',
     'PairBudgetSampler',
-    'PairTables',
     'candidate_batch',
     'forward_args',
     'mention_graph',

@@ -6,8 +6,8 @@ from torch_geometric.data import Batch, HeteroData
 from torch_geometric.typing import EdgeType, NodeType
 from torch_geometric.utils import cumsum
 
-from drin_pyg.graph.candidates import Candidates, ranges
-from drin_pyg.graph.pair_tables import PairTables
+from drin_pyg.features.candidates import Candidates, ranges
+from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, MENTION_TYPES, NODE_TYPES
 
 Context = Literal['pair', 'mention']

@@ -5,9 +5,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch_geometric.data import HeteroData
 
+from drin_pyg.features.candidates import Candidates
+from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.graph.candidate_batch import Context, candidate_batch
-from drin_pyg.graph.candidates import Candidates
-from drin_pyg.graph.pair_tables import PairTables
 
 
 class PairBudgetSampler(Sampler[list[int]]):

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.typing import EdgeType
 
-from drin_pyg.graph.pair_tables import PairTables
+from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_TEXT, ENTITY_TYPES, MENTION_TYPES
 
 

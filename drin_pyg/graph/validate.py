@@ -2,7 +2,7 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.typing import NodeType
 
-from drin_pyg.graph.pair_tables import check_finite
+from drin_pyg.features.pair_tables import check_finite
 from drin_pyg.vocabulary import EDGE_TYPES, NODE_TYPES
 
 

@@ -3,6 +3,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.module_dict import ModuleDict
+from torch_geometric.nn.parameter_dict import ParameterDict
 from torch_geometric.typing import EdgeType, Metadata, NodeType
 
 from drin_pyg.nn.edge_rule import EdgeRule
@@ -43,6 +44,10 @@ class DRINConv(torch.nn.Module):
         shared: Whether all node types share :math:`\mathbf{W}_h` and the LayerNorm, and all
             relations :math:`\mathbf{W}_u, \mathbf{W}_v`, as in the paper; otherwise each type has
             its own.
+        residual: Whether a layer adds to its input vertices instead of replacing them,
+            :math:`\mathbf{x}^{\prime}_i = \mathbf{x}_i + \boldsymbol{\alpha} \odot
+            \mathrm{GELU}(\ldots)` with :math:`\boldsymbol{\alpha} = \mathbf{0}` at the start, and
+            the edge rules start at :math:`\sigma(e)`; the layer then begins by changing nothing.
         out_node_types: Node types to compute (default: all). No other vertex is computed and no
             parameter is created that only another vertex would read.
         out_edge_types: Edge types to update (default: all of ``metadata``).
@@ -66,6 +71,7 @@ class DRINConv(torch.nn.Module):
         dynamic: bool = True,
         edge_dim: int | None = None,
         shared: bool = True,
+        residual: bool = False,
         out_node_types: list[NodeType] | None = None,
         out_edge_types: list[EdgeType] | None = None,
     ):
@@ -77,6 +83,7 @@ class DRINConv(torch.nn.Module):
         self.dynamic = dynamic
         self.edge_dim = edge_dim
         self.shared = shared
+        self.residual = residual
         self.out_node_types = node_types if out_node_types is None else list(out_node_types)
         self.out_edge_types = edge_types if out_edge_types is None else [tuple(t) for t in out_edge_types]
         self._validate()
@@ -86,9 +93,11 @@ class DRINConv(torch.nn.Module):
         vertex_keys = vertex_keys if self.out_node_types else []
         self.lins = ModuleDict({key: Linear(in_channels, out_channels) for key in vertex_keys})
         self.norms = ModuleDict({key: torch.nn.LayerNorm(out_channels) for key in vertex_keys})
+        scale_keys = vertex_keys if residual else []
+        self.scales = ParameterDict({key: torch.nn.Parameter(torch.empty(out_channels)) for key in scale_keys})
         rule_keys = [SHARED] if shared else self.out_edge_types
         rule_keys = rule_keys if dynamic and self.out_edge_types else []
-        self.edge_rules = ModuleDict({key: EdgeRule(in_channels, edge_dim is not None) for key in rule_keys})
+        self.edge_rules = ModuleDict({key: EdgeRule(in_channels, edge_dim is not None, residual) for key in rule_keys})
         self.reset_parameters()
 
     def _validate(self) -> None:
@@ -104,6 +113,9 @@ class DRINConv(torch.nn.Module):
         for edge_type in self.out_edge_types:
             if edge_type not in edge_types:
                 raise ValueError(f"Output edge type {edge_type} is not in the metadata {edge_types}")
+        if self.residual and self.in_channels != self.out_channels:
+            raise ValueError(f"A residual layer keeps the width of its vertices; got in_channels={self.in_channels}, "
+                             f"out_channels={self.out_channels}")
         if self.edge_dim not in (None, self.in_channels):
             raise ValueError(f"Vector edges multiply the vertices element by element, so 'edge_dim' must be "
                              f"in_channels={self.in_channels}, got {self.edge_dim}")
@@ -113,6 +125,8 @@ class DRINConv(torch.nn.Module):
         for modules in (self.lins, self.norms, self.edge_rules):
             for module in modules.values():
                 module.reset_parameters()
+        for scale in self.scales.values():
+            torch.nn.init.zeros_(scale)
 
     def forward(
         self,
@@ -143,6 +157,10 @@ class DRINConv(torch.nn.Module):
         else:
             hidden = self._combine_rows(x_dict, edge_index_dict, edge_weight_dict, row_dict)
         out_dict = {t: F.gelu(self.norms[SHARED if self.shared else t](h)) for t, h in hidden.items()}
+        if self.residual:
+            for t, out in out_dict.items():
+                x = x_dict[t] if row_dict is None else x_dict[t][row_dict[t]]
+                out_dict[t] = x + self.scales[SHARED if self.shared else t] * out
         return out_dict, self._update_edges(x_dict, edge_index_dict, edge_weight_dict, row_dict)
 
     def _messages(self, node_type: NodeType, edge_index_dict: dict, edge_weight_dict: dict):

@@ -33,12 +33,15 @@ class EdgeRule(torch.nn.Module):
         in_channels: Width :math:`D` of both vertices.
         vector: Whether edges are vectors of width ``in_channels`` (which must be even: each end
             gives half of it) rather than scalars.
+        zero_init: Whether :math:`\mathbf{W}_v` starts at zero, so that training starts from
+            :math:`e^{\prime} = \sigma(e)` and not from a random change of every weight.
     """
 
-    def __init__(self, in_channels: int, vector: bool = False):
+    def __init__(self, in_channels: int, vector: bool = False, zero_init: bool = False):
         super().__init__()
         self.in_channels = in_channels
         self.vector = vector
+        self.zero_init = zero_init
         if vector and (in_channels < 2 or in_channels % 2):
             raise ValueError(f"Vector edges need an even width, each end of an edge giving half of "
                              f"it; got in_channels={in_channels}")
@@ -54,6 +57,9 @@ class EdgeRule(torch.nn.Module):
         self.lin_v.reset_parameters()
         if self.lin_m is not None:
             self.lin_m.reset_parameters()
+        if self.zero_init:
+            torch.nn.init.zeros_(self.lin_v.weight)
+            torch.nn.init.zeros_(self.lin_v.bias)
 
     def forward(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         r"""Maps both ends to the ``query``, ``key`` and ``offset`` of

@@ -1,6 +1,7 @@
 import json
-import os
 from pathlib import Path
+
+from drin_pyg.files import write_atomic
 
 CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
 
@@ -24,7 +25,6 @@ class PretrainedMixin:
         from safetensors.torch import save
 
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         config = {'class': type(self).__name__, **self.config()}
         write_atomic(folder / CONFIG, json.dumps(config, indent=2).encode() + b'\n')
@@ -59,16 +59,3 @@ class PretrainedMixin:
         except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
             raise ValueError(f"'{folder}' holds no {cls.__name__} that can be read: {error}") from error
         return model.eval()
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

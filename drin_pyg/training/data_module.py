@@ -2,7 +2,8 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from drin_pyg.graph import CandidateLoader, Candidates, PairTables
+from drin_pyg.features import Candidates, PairTables
+from drin_pyg.graph import CandidateLoader
 from drin_pyg.graph.candidate_batch import Context
 
 
@@ -41,7 +42,8 @@ class CandidateDataModule(L.LightningDataModule):
         self.seed = seed
         self.num_workers = num_workers
 
-    def _loader(self, split: str, train: bool = False) -> CandidateLoader:
+    def loader(self, split: str, train: bool = False) -> CandidateLoader:
+        """Batches of a split: shuffled and of ``max_pairs`` pairs to train on, in order otherwise."""
         if split not in self.split:
             raise ValueError(f"There is no split '{split}'; there are {', '.join(self.split)}")
         return CandidateLoader(
@@ -58,10 +60,10 @@ class CandidateDataModule(L.LightningDataModule):
         )
 
     def train_dataloader(self) -> CandidateLoader:
-        return self._loader('train', train=True)
+        return self.loader('train', train=True)
 
     def val_dataloader(self) -> CandidateLoader:
-        return self._loader('val')
+        return self.loader('val')
 
     def predict_dataloader(self) -> CandidateLoader:
-        return self._loader('test')
+        return self.loader('test')

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
+from drin_pyg.graph import forward_args
 from drin_pyg.nn import DRIN
 from drin_pyg.training.data_module import CandidateDataModule
 from drin_pyg.training.lit_drin import LitDRIN
@@ -72,7 +73,8 @@ def fit(
     if last.exists() and not resume:
         raise FileExistsError(f"'{folder}' already holds a training run; resume it or name another folder")
     L.seed_everything(seed, verbose=False)
-    model(**_first_batch(data))  # lazy sizes need a batch before an optimizer can hold the parameters
+    with torch.no_grad():  # lazy sizes need a batch before an optimizer can hold the parameters
+        model(**forward_args(next(iter(data.loader('val')))))
     checkpoint = ModelCheckpoint(folder / 'checkpoints', 'best', monitor='val_mrr', mode='max', save_last=True,
                                  enable_version_counter=False)
     callbacks = [checkpoint, EarlyStopping('val_mrr', mode='max', patience=patience)]

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch_geometric.data import Batch, HeteroData
 
-from drin_pyg.graph import Candidates, candidate_batch, mention_graph, pair_graph, validate
+from drin_pyg.features import Candidates
+from drin_pyg.graph import candidate_batch, mention_graph, pair_graph, validate
 from drin_pyg.vocabulary import (
     EDGE_TYPES,
     ENTITY_IMAGE,
@@ -13,7 +14,7 @@ from drin_pyg.vocabulary import (
     TEXT_TEXT,
 )
 from tests.graph.compare import assert_equal, assert_same_graph
-from tests.graph.conftest import LISTS, NUM_IMAGES, World, make_tables
+from tests.world import LISTS, NUM_IMAGES, World, make_tables
 
 contexts = pytest.mark.parametrize('context', ['pair', 'mention'])
 

@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch_geometric.data import Batch
 
-from drin_pyg.graph import CandidateLoader, Candidates, PairBudgetSampler, candidate_batch
+from drin_pyg.features import Candidates
+from drin_pyg.graph import CandidateLoader, PairBudgetSampler, candidate_batch
 from tests.graph.compare import assert_equal
-from tests.graph.conftest import LISTS
+from tests.world import LISTS
 
 COUNTS = torch.tensor([3, 0, 1, 7, 3, 2, 0, 0, 5, 1, 4, 9])
 

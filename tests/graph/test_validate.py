@@ -2,7 +2,7 @@ import pytest
 
 from drin_pyg.graph import candidate_batch, mention_graph, validate
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_TEXT, MENTION_IMAGE, NODE_TYPES
-from tests.graph.conftest import WIDTHS
+from tests.world import WIDTHS
 
 nodes = pytest.mark.parametrize('node_type', NODE_TYPES)
 edges = pytest.mark.parametrize('edge_type', EDGE_TYPES)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.typing import EdgeType
 from torch_geometric.utils import cumsum
 
-from drin_pyg.graph.pair_tables import check_finite
+from drin_pyg.features.pair_tables import check_finite
 from drin_pyg.vocabulary import EDGE_TYPES
 
 NIL = -1

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from drin_pyg.graph import NIL, Candidates
-from drin_pyg.graph.candidates import ranges
+from drin_pyg.features import NIL, Candidates
+from drin_pyg.features.candidates import ranges
 from drin_pyg.vocabulary import EDGE_TYPES, TEXT_TEXT
-from tests.graph.conftest import GOLD, LISTS
+from tests.world import GOLD, LISTS
 
 PTR, ENTITY = torch.tensor([0, 2, 2, 3]), torch.tensor([4, 0, 1])
 

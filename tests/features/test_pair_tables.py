@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from drin_pyg.graph import PairTables
+from drin_pyg.features import PairTables
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT, NODE_TYPES
 
 IMAGES = [MENTION_IMAGE, ENTITY_IMAGE]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from drin_pyg.graph import Candidates, PairTables
+from drin_pyg.features import Candidates, PairTables
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
 
 WIDTHS = {MENTION_TEXT: 4, MENTION_IMAGE: 5, ENTITY_TEXT: 6, ENTITY_IMAGE: 3}
