@@ -33,6 +33,17 @@ class Metrics:
         """Plain numbers for JSON."""
         return asdict(self)
 
+    def format(self) -> str:
+        """The figures as a table, raw and conditional side by side, in percent."""
+        lines = [f'{self.num_mentions} mentions, recall of the candidates {self.recall:.2%}, ties {self.tie}',
+                 f'{"":<10}{"raw":>16}{"conditional":>14}']
+        for k, hit in self.hits.items():
+            lines.append(f'{f"Hits@{k}":<10}{f"{hit:.2%} ± {self.hits_error[k]:.2%}":>16}'
+                         f'{self.conditional_hits[k]:>14.2%}')
+        lines.append(f'{"MRR":<10}{f"{self.mrr:.2%} ± {self.mrr_error:.2%}":>16}{self.conditional_mrr:>14.2%}')
+        lines.append(f'{"Mean rank":<10}{"":>16}{self.mean_rank:>14.2f}')
+        return '\n'.join(lines)
+
 
 def rank_metrics(rank: Tensor, tie: Tie = 'pessimistic', ks: tuple[int, ...] = (1, 3, 5, 10)) -> Metrics:
     r"""Metrics of the given ranks.

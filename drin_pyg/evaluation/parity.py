@@ -109,6 +109,10 @@ def load_published(config: dict, parameters: Path) -> DRIN:
         vector_edges=_choice(config, 'edge_feature', ('scalar', 'vector')),
     ).double()
     model.load_state_dict(_published_state(model.state_dict(), parameters))
+    with np.load(parameters, allow_pickle=False) as published:
+        for name, parameter in model.named_parameters():
+            # What the published implementation does not have (a W_m without bias), it does not train.
+            parameter.requires_grad_(_published_name(name) in published)
     return model
 
 
@@ -118,18 +122,20 @@ def _choice(config: dict, key: str, values: tuple[str, str]) -> bool:
     return config[key] == values[1]
 
 
+def _published_name(name: str) -> str:
+    module, kind = name.rsplit('.', 1)
+    if module.startswith('encoders.'):
+        return f"{ENCODERS[module.removeprefix('encoders.')]}.{kind}"
+    _, layer, part = module.split('.', 2)
+    return f'gcn_layers.{layer}.{LAYER[part]}.{kind}'
+
+
 def _published_state(state: dict[str, Tensor], parameters: Path, prefix: str = '') -> dict[str, Tensor]:
     """The published values of the parameters in `state`; `prefix` completes their names."""
     values = {}
     with np.load(parameters, allow_pickle=False) as published:
         for name, value in state.items():
-            module, kind = (prefix + name).rsplit('.', 1)
-            if module.startswith('encoders.'):
-                source = ENCODERS[module.removeprefix('encoders.')]
-            else:
-                _, layer, part = module.split('.', 2)
-                source = f'gcn_layers.{layer}.{LAYER[part]}'
-            source = f'{source}.{kind}'
+            source = _published_name(prefix + name)
             if source in published:
                 values[name] = torch.from_numpy(published[source])
             elif source.endswith('w_m.bias'):  # a W_m without bias is one with a bias of 0

@@ -106,7 +106,8 @@ def oriented_gradients(x: Tensor, cell: int, bins: int, signed: bool) -> Tensor:
     histogram = x.new_zeros(x.size(0), bins, *x.shape[2:])
     histogram.scatter_add_(1, low.long() % bins, strength * (1 - share))
     histogram.scatter_add_(1, (low.long() + 1) % bins, strength * share)
-    histogram = F.avg_pool2d(histogram, 2 * cell, cell, padding=cell // 2)[..., :x.size(-1) // cell, :x.size(-1) // cell]
+    cells = x.size(-1) // cell
+    histogram = F.avg_pool2d(histogram, 2 * cell, cell, padding=cell // 2)[..., :cells, :cells]
     energy = F.avg_pool2d(histogram.square().sum(1, keepdim=True), 3, 1, 1, count_include_pad=False)
     return (histogram / (energy.sqrt() + 0.02)).sqrt().flatten(1)
 

@@ -48,7 +48,8 @@ def preprocessed_tables(
     num_mentions, num_candidates = len(dataset), dataset.num_candidates
     columns = num_candidates + 1 if gold_appended else num_candidates
 
-    mention_text = _span_mean(read(dataset.mention_text), dataset.start, dataset.end)  # [N, F]
+    start, end = (torch.from_numpy(np.array(array)) for array in (dataset.start, dataset.end))
+    mention_text = _span_mean(read(dataset.mention_text), start, end)                  # [N, F]
     entity_text = read(dataset.entity_text)                                            # [Q, F] or [Q, T, F]
     entity_key = entity_text
     if dataset.entity_mask is not None:
@@ -102,9 +103,8 @@ def preprocessed_tables(
     return tables, candidates
 
 
-def _span_mean(tokens: Tensor, start: Tensor | np.ndarray, end: Tensor | np.ndarray) -> Tensor:
+def _span_mean(tokens: Tensor, start: Tensor, end: Tensor) -> Tensor:
     """Mean of tokens ``start + 1 .. end`` (spans do not count [CLS]) of ``[N, T, F]``; zeros if none."""
-    start, end = torch.as_tensor(np.array(start)), torch.as_tensor(np.array(end))
     position = torch.arange(tokens.size(1))
     inside = (position > start.unsqueeze(1)) & (position <= end.unsqueeze(1))  # [N, T]
     total = (tokens * inside.unsqueeze(-1)).sum(1)

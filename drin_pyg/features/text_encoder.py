@@ -66,8 +66,10 @@ class TextEncoder:
 
     def _load(self):
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
         if self._model is None:
+            logging.disable_progress_bar()  # for one small file
             tokenizer = AutoTokenizer.from_pretrained(self.path)
             self._model = tokenizer, AutoModel.from_pretrained(self.path, dtype=torch.float32).eval()
         return self._model

@@ -67,13 +67,13 @@ class DRIN(PretrainedMixin, torch.nn.Module):
     def __init__(
         self,
         in_channels: int | dict[NodeType, int] = -1,
-        hidden_channels: int = 256,
+        hidden_channels: int = 128,
         num_layers: int = 1,
         edge_types: list[EdgeType] = EDGE_TYPES,
         *,
         dynamic: bool = True,
         vector_edges: bool = False,
-        shared: bool = False,
+        shared: bool = True,
         residual: bool = True,
         normalize_weights: bool = True,
         read_relations: bool = True,
@@ -95,11 +95,15 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         if num_layers < 0:
             raise ValueError(f"'num_layers' must not be negative, got {num_layers}")
 
+        if read_relations and not self.edge_types:
+            raise ValueError("The score reads the relations of 'edge_types', but there is none; name one, or set "
+                             "read_relations=False to compare the texts alone")
+
         # Backwards from what the score reads: each layer computes only what the next one needs.
         nodes, edges = {MENTION_TEXT, ENTITY_TEXT}, set()
         if read_relations:
             edges = set(self.edge_types)
-            nodes = nodes | _ends(edges)
+            nodes = _ends(edges)
         layers = []
         for _ in range(num_layers):
             out_nodes, out_edges = nodes, edges
@@ -189,10 +193,11 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             each layer, and those that leave the last one. A relation that nothing reads at some
             depth is absent there.
         """
-        for node_type in self.encoders.keys():  # noqa: SIM118 (PyG's ModuleDict decodes its keys there)
+        for node_type in (*self.encoders.keys(), ENTITY_TEXT):  # PyG's ModuleDict decodes its keys there
             if node_type not in x_dict:
                 raise KeyError(f"'x_dict' lacks node type '{node_type}'; a graph without such vertices holds 'x' of "
                                f"shape [0, F]")
+        num_pairs = (x_dict if row_dict is None else row_dict)[ENTITY_TEXT].size(0)
         x_dict = {t: encoder(x_dict[t]) for t, encoder in self.encoders.items()}
         weights = {e: self._first_weight(e, w) for e, w in edge_weight_dict.items() if e in self.edge_types}
         trace = [weights]
@@ -205,7 +210,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         x_dict = {t: F.normalize(x, dim=-1) for t, x in x_dict.items()}
         if not self.read_relations:
             return self._cosine(TEXT_TEXT, x_dict, edge_index_dict), trace
-        return self._read(x_dict, edge_index_dict, weights, num_images), trace
+        return self._read(x_dict, edge_index_dict, weights, num_pairs, num_images), trace
 
     def _first_weight(self, edge_type: EdgeType, weight: Tensor) -> Tensor:
         if self.normalize_weights:
@@ -219,10 +224,10 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         edge_index = edge_index_dict[edge_type]
         return sddmm(edge_index[0], edge_index[1], x_dict[src], x_dict[dst])
 
-    def _read(self, x_dict: dict, edge_index_dict: dict, weights: dict, num_images: Tensor | None) -> Tensor:
+    def _read(self, x_dict: dict, edge_index_dict: dict, weights: dict, num_pairs: int,
+              num_images: Tensor | None) -> Tensor:
         """The score that reads all relations, ``[P]``."""
-        num_pairs = x_dict[ENTITY_TEXT].size(0)
-        scores = x_dict[ENTITY_TEXT].new_zeros(num_pairs)
+        scores = self.cosine_scale.new_zeros(num_pairs)
         for r, edge_type in enumerate(self.edge_types):
             weight = weights[edge_type]
             if self.dynamic and self.num_layers > 0:

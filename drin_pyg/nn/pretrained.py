@@ -51,6 +51,8 @@ class PretrainedMixin:
                 raise FileNotFoundError(f"'{folder}' holds no saved {cls.__name__}: '{name}' is missing")
         try:
             config = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
+            if not isinstance(config, dict):
+                raise ValueError(f"'{CONFIG}' holds no JSON object")
             found = config.pop('class', None)
             if found != cls.__name__:
                 raise ValueError(f"it was saved as {found!r}")

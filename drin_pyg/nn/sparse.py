@@ -12,8 +12,14 @@ Autograd through ``torch.sparse`` or :class:`~torch_geometric.EdgeIndex` gives t
 same numbers several times slower (``benchmarks/layer_speed.py`` prints by how much).
 """
 
+import warnings
+
 import torch
 from torch import Tensor
+
+with warnings.catch_warnings():  # PyTorch says once per process that CSR is in beta; let that be here and unheard
+    warnings.simplefilter('ignore')
+    torch.sparse_csr_tensor(torch.zeros(1, dtype=torch.long), torch.zeros(0, dtype=torch.long), torch.zeros(0), (0, 0))
 
 # Sparse kernels of PyTorch exist for these. In other dtypes SpMM computes in float32 (a running sum of
 # bfloat16 stops growing after 256 equal terms, where a GPU adds atomically) and SDDMM gathers.

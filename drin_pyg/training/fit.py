@@ -1,4 +1,6 @@
+import logging
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
+from drin_pyg.files import write_atomic
 from drin_pyg.graph import forward_args
 from drin_pyg.nn import DRIN
 from drin_pyg.training.data_module import CandidateDataModule
@@ -80,11 +83,13 @@ def fit(
     callbacks = [checkpoint, EarlyStopping('val_mrr', mode='max', patience=patience)]
     if progress:
         callbacks.append(TQDMProgressBar(leave=False))
+    # Lightning's remarks on hardware it did not find are no news to whoever waits for the bar.
+    logging.getLogger('lightning.pytorch').setLevel(logging.ERROR)
     trainer = L.Trainer(
         max_epochs=max_epochs,
         accelerator=accelerator,
         devices=1,
-        logger=CSVLogger(folder, name='', version=''),
+        logger=_logger(folder, goes_on=last.exists()),
         callbacks=callbacks,
         enable_progress_bar=progress,
         enable_model_summary=False,
@@ -92,7 +97,7 @@ def fit(
         log_every_n_steps=1,
     )
     start = time.perf_counter()
-    module = LitDRIN(model, loss, lr, weight_decay)
+    module = LitDRIN(model, loss, lr, weight_decay).train()
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(checkpoint.best_model_path, map_location='cpu', weights_only=True)
     module.load_state_dict(best['state_dict'])
@@ -100,6 +105,20 @@ def fit(
     model.save_pretrained(folder / 'model')
     return FitResult(model, float(checkpoint.best_model_score), trainer.current_epoch, time.perf_counter() - start,
                      folder)
+
+
+def _logger(folder: Path, goes_on: bool) -> CSVLogger:
+    """Lightning's logger, which deletes the ``metrics.csv`` it finds: put back if the run goes on."""
+    path = folder / 'metrics.csv'
+    earlier = path.read_bytes() if goes_on and path.is_file() else b''
+    logger = CSVLogger(folder, name='', version='')
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Experiment logs directory')
+        experiment = logger.experiment
+    if earlier:
+        write_atomic(path, earlier)
+        experiment.metrics_keys = earlier.decode().splitlines()[0].split(',')
+    return logger
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""One DRIN layer, edge by edge and vertex by vertex, straight from the formulas of the paper.
+"""The DRIN layer and model, edge by edge and vertex by vertex, straight from the formulas of the paper.
 
 Nothing here uses the package's algebra: `W_u u + b_u` and `W_v v + b_v` are computed anew for every edge, the mean over
 the neighbours is a list of messages, LayerNorm and GELU are written out. Float64, slow, differentiable.
@@ -7,6 +7,8 @@ the neighbours is a list of messages, LayerNorm and GELU are written out. Float6
 import math
 
 import torch
+
+from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_TEXT, TEXT_TEXT
 
 
 def layer_norm(h, weight, bias, eps):
@@ -64,7 +66,8 @@ def drin_layer(conv, x_dict, edge_index_dict, edge_weight_dict):
                 if src == node_type:
                     messages = [weight[e] * x_dict[dst][b] for e, (a, b) in edges if a == i]
                     total = total + sum(messages) / max(len(messages), 1)
-            rows.append(gelu(layer_norm(lin.weight @ total + lin.bias, norm.weight, norm.bias, norm.eps)))
+            out = gelu(layer_norm(lin.weight @ total + lin.bias, norm.weight, norm.bias, norm.eps))
+            rows.append(x_dict[node_type][i] + conv.scales[key] * out if conv.residual else out)
         if rows:
             x_out[node_type] = torch.stack(rows)
     for edge_type in conv.out_edge_types:
@@ -76,3 +79,54 @@ def drin_layer(conv, x_dict, edge_index_dict, edge_weight_dict):
             weight_out[edge_type] = torch.stack([
                 edge_rule(rule, x_dict[src][a], x_dict[dst][b], e) for (a, b), e in zip(ends, weight, strict=True)])
     return x_out, weight_out
+
+
+def cosine(u, v):
+    return sum(u * v) / (torch.sqrt(sum(u * u)) * torch.sqrt(sum(v * v)))
+
+
+def drin(model, x_dict, edge_index_dict, edge_weight_dict, num_images):
+    """`model(x_dict, edge_index_dict, edge_weight_dict, None, num_images)` of a `DRIN`: scores and the weights between.
+
+    Every layer computes exactly what its own `DRINConv` is asked for; that nothing the score reads is missing there is
+    what the comparison of the scores shows.
+    """
+    width = model.hidden_channels
+    x_dict = {
+        node_type: torch.stack([model.encoders[node_type].weight @ x + model.encoders[node_type].bias for x in rows])
+        if len(rows) else torch.empty(0, width, dtype=torch.float64)
+        for node_type, rows in x_dict.items() if node_type in model.encoders
+    }
+    weights = {}
+    for edge_type in model.edge_types:
+        weights[edge_type] = edge_weight_dict[edge_type]
+        if model.normalize_weights:
+            r = EDGE_TYPES.index(edge_type)
+            weights[edge_type] = (weights[edge_type] - model.weight_mean[r]) / model.weight_std[r]
+        if model.vector_edges:
+            weights[edge_type] = torch.stack([weights[edge_type]] * width, dim=1)
+    trace = [weights]
+    for conv in model.convs:
+        x_dict, weights = drin_layer(conv, x_dict, edge_index_dict, weights)
+        trace.append(weights)
+
+    image_owner = [p for p, count in enumerate(num_images.tolist()) for _ in range(count)]
+    scores = []
+    for p in range(len(num_images)):
+        score = torch.zeros((), dtype=torch.float64)
+        for r, (src, name, dst) in enumerate(model.edge_types if model.read_relations else [TEXT_TEXT]):
+            values = []
+            for e, (a, b) in enumerate(edge_index_dict[src, name, dst].t().tolist()):
+                if (b if dst == ENTITY_TEXT else image_owner[b]) != p:
+                    continue
+                value = cosine(x_dict[src][a], x_dict[dst][b])
+                if model.read_relations:
+                    weight = weights[src, name, dst][e]
+                    if model.dynamic and model.num_layers:
+                        weight = torch.log(weight / (1 - weight))
+                    weight = sum(weight) / width if model.vector_edges else weight
+                    value = model.relation_scale[r] * weight + model.cosine_scale[r] * value
+                values.append(value)
+            score = score + sum(values) / max(len(values), 1)
+        scores.append(score)
+    return torch.stack(scores) if scores else torch.zeros(0, dtype=torch.float64), trace

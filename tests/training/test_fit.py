@@ -1,0 +1,158 @@
+import csv
+
+import pytest
+import torch
+
+from drin_pyg.evaluation import evaluate_scores
+from drin_pyg.graph import candidate_batch, forward_args
+from drin_pyg.nn import DRIN
+from drin_pyg.training.data_module import CandidateDataModule
+from drin_pyg.training.fit import fit, predict
+from drin_pyg.training.lit_drin import LitDRIN
+from tests.training.tables import WIDTH, make_tables
+
+# Said by Lightning of the very folder that is to be resumed.
+resuming = pytest.mark.filterwarnings('ignore:Checkpoint directory .* exists and is not empty:UserWarning')
+OPTIONS = {'lr': 0.02, 'patience': 50, 'progress': False, 'accelerator': 'cpu'}
+
+
+def make_model(**kwargs):
+    torch.manual_seed(0)
+    return DRIN(WIDTH, 8, **kwargs)
+
+
+def make_data(**kwargs):
+    return CandidateDataModule(*make_tables(), max_pairs=40, **kwargs)
+
+
+def val_mrr(model, data):
+    return evaluate_scores(predict(model, data, 'val'), data.candidates.select(data.split['val'])).mrr
+
+
+def state_of(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a, b):
+    return list(a) == list(b) and all(a[name].equal(b[name]) for name in a)
+
+
+def metrics_of(folder):
+    with open(folder / 'metrics.csv') as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """One run of a few epochs that several tests look at."""
+    folder = tmp_path_factory.mktemp('fit') / 'run'
+    data, model = make_data(), make_model()
+    before = val_mrr(model, data)
+    return fit(model, data, folder, max_epochs=8, **OPTIONS), before, data
+
+
+def test_learns(run):
+    result, before, _ = run
+    assert result.best_val_mrr > before + 0.2
+    assert result.epochs == 8
+    assert result.seconds > 0
+
+
+def test_best_epoch_is_restored(run):
+    result, _, data = run
+    curve = [float(row['val_mrr']) for row in metrics_of(result.folder) if row['val_mrr']]
+    assert len(curve) == 8
+    assert result.best_val_mrr == pytest.approx(max(curve))
+    assert val_mrr(result.model, data) == pytest.approx(max(curve))
+    assert not result.model.training
+
+
+def test_folder_holds_everything(run):
+    result, *_ = run
+    assert sorted(path.name for path in (result.folder / 'checkpoints').iterdir()) == ['best.ckpt', 'last.ckpt']
+    assert {'train_loss', 'val_mrr', 'val_top1'} <= set(metrics_of(result.folder)[0])
+    assert same(state_of(DRIN.from_pretrained(result.folder / 'model')), state_of(result.model))
+
+
+def test_predicts_in_order(run):
+    # The test split is in descending order, and a batch holds fewer pairs than there are.
+    result, _, data = run
+    data = make_data()
+    data.max_pairs = 3
+    batch = candidate_batch(data.tables, data.candidates, data.split['test'])
+    torch.testing.assert_close(predict(result.model, data), result.model(**forward_args(batch)).detach())
+
+
+def test_a_folder_with_a_run_is_refused(run):
+    result, *_ = run
+    with pytest.raises(FileExistsError, match='already holds a training run; resume it or name another folder'):
+        fit(make_model(), make_data(), result.folder, max_epochs=1, **OPTIONS)
+
+
+@resuming
+def test_resumed_run_equals_uninterrupted_one(tmp_path):
+    whole = fit(make_model(), make_data(), tmp_path / 'whole', max_epochs=4, **OPTIONS)
+    fit(make_model(), make_data(), tmp_path / 'parts', max_epochs=2, **OPTIONS)
+    resumed = fit(make_model(), make_data(), tmp_path / 'parts', max_epochs=4, resume=True, **OPTIONS)
+    assert resumed.epochs == 4
+    assert resumed.best_val_mrr == whole.best_val_mrr
+    assert same(state_of(resumed.model), state_of(whole.model))
+    last = [torch.load(tmp_path / name / 'checkpoints' / 'last.ckpt', weights_only=True) for name in ('whole', 'parts')]
+    assert same(last[0]['state_dict'], last[1]['state_dict'])
+
+
+@resuming
+def test_resumed_run_keeps_its_curve(tmp_path):
+    # Lightning's logger deletes the file that it finds.
+    whole = fit(make_model(), make_data(), tmp_path / 'whole', max_epochs=3, **OPTIONS)
+    fit(make_model(), make_data(), tmp_path / 'parts', max_epochs=1, **OPTIONS)
+    resumed = fit(make_model(), make_data(), tmp_path / 'parts', max_epochs=3, resume=True, **OPTIONS)
+    assert len(metrics_of(whole.folder)) > 2
+    assert metrics_of(resumed.folder) == metrics_of(whole.folder)
+
+
+def test_same_seed_same_run_and_another_order_another(tmp_path):
+    models = [fit(make_model(), make_data(seed=seed), tmp_path / name, max_epochs=1, **OPTIONS).model
+              for name, seed in (('a', 0), ('b', 0), ('c', 1))]
+    assert same(state_of(models[0]), state_of(models[1]))
+    assert not same(state_of(models[0]), state_of(models[2]))
+
+
+def test_resuming_nothing_is_starting(tmp_path):
+    result = fit(make_model(), make_data(), tmp_path, max_epochs=1, resume=True, **OPTIONS)
+    assert result.epochs == 1
+
+
+def test_stops_when_validation_no_longer_improves(tmp_path):
+    result = fit(make_model(), make_data(), tmp_path, max_epochs=30, **{**OPTIONS, 'patience': 1, 'lr': 0.0})
+    assert result.epochs == 2
+
+
+def test_widths_may_be_inferred_and_the_margin_loss_used(tmp_path):
+    result = fit(DRIN.published(hidden_channels=8), make_data(context='mention'), tmp_path, loss='margin', max_epochs=1,
+                 weight_decay=0.01, **OPTIONS)
+    assert set(result.model.config()['in_channels'].values()) == {WIDTH}
+
+
+def test_weight_decay_is_decoupled():
+    assert type(LitDRIN(make_model(), weight_decay=0.1).configure_optimizers()) is torch.optim.AdamW
+    assert type(LitDRIN(make_model()).configure_optimizers()) is torch.optim.Adam
+
+
+def test_unknown_loss():
+    with pytest.raises(ValueError, match="'loss' must be one of margin, softmax, got 'hinge'"):
+        LitDRIN(make_model(), 'hinge')
+
+
+def test_unknown_split():
+    with pytest.raises(ValueError, match="There is no split 'dev'; there are train, val, test"):
+        predict(make_model(), make_data(), 'dev')
+
+
+def test_training_batches_keep_the_budget_and_hold_every_mention_once():
+    data = make_data()
+    batches = list(data.train_dataloader())
+    assert max(batch.entity.numel() for batch in batches) <= 40
+    seen = torch.cat([batch.mention.unique() for batch in batches])
+    assert sorted(seen.tolist()) == data.split['train'].tolist()
+    assert seen.tolist() != data.split['train'].tolist()
