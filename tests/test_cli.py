@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.evaluation.published_reference import write_folder
+
 EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
 
 
@@ -52,7 +54,30 @@ def test_evaluate_and_link(run_folder):
     assert metrics['recall'] == 1
     assert 0.7 < metrics['hits']['1'] <= 1
 
-    result = run('link', run_folder, '--sentence', 'A white bird with a long neck swam on the lake.', '--mention', 'bird', '--image',
-                 EXAMPLES / 'swan.png', '-q')
+    sentence = 'A white bird with a long neck swam on the lake.'
+    result = run('link', run_folder, '--sentence', sentence, '--mention', 'bird', '--image', EXAMPLES / 'swan.png', '-q')
     assert result.returncode == 0, result.stderr
     assert 'swan' in result.stdout.splitlines()[1]
+
+
+def test_train_and_resume(tmp_path):
+    small = ('train', tmp_path / 'run', '--epochs', 1, '--width', 8, '--layers', 0, '-q')
+    result = run(*small)
+    assert result.returncode == 0, result.stderr
+    assert 'Best validation MRR' in result.stdout
+    refused = run(*small)
+    assert refused.returncode == 2
+    assert 'already holds a training run' in refused.stderr
+    resumed = run(*small[:2], '--epochs', 2, *small[4:], '--resume')
+    assert resumed.returncode == 0, resumed.stderr
+    assert 'in 2 epochs' in resumed.stdout
+
+
+def test_parity_prints_differences_and_fails_above_the_tolerance(tmp_path):
+    write_folder(tmp_path / 'one')
+    result = run('parity', tmp_path / 'one')
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'within the tolerance' in result.stdout
+    result = run('parity', tmp_path / 'one', '--tolerance', '0')
+    assert result.returncode == 1
+    assert 'ABOVE' in result.stdout

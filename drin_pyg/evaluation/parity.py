@@ -1,6 +1,7 @@
 r"""Does a folder with the published implementation's numbers get the same numbers from ours?"""
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ ENCODERS = {
     MENTION_IMAGE: 'vertex_encoder.mention_image_linear',
     ENTITY_IMAGE: 'vertex_encoder.entity_image_linear',
 }
+CONFIG = ('text_dim', 'image_dim', 'hidden_dim', 'num_layers', 'edge_update', 'edge_feature', 'relations_enabled',
+          'adam_lr', 'margin', 'batch')
 LAYER = {
     'lins.shared': 'w_h',
     'norms.shared': 'layer_norm',
@@ -46,8 +49,8 @@ class Parity:
 
     @property
     def largest(self) -> float:
-        """The largest of all."""
-        return max(value for value in vars(self).values() if value is not None)
+        """The largest of all; NaN if any is NaN."""
+        return float(torch.tensor([value for value in vars(self).values() if value is not None]).max())
 
 
 def published_parity(folder: str | Path) -> Parity:
@@ -68,7 +71,14 @@ def published_parity(folder: str | Path) -> Parity:
             raise FileNotFoundError(f"'{folder / name}' is missing; a folder to compare with holds DRIN's .npy files, "
                                     f"config.json, parameters.npz and expected.npz")
     config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
-    expected = np.load(folder / 'expected.npz', allow_pickle=False)
+    missing = [key for key in CONFIG if key not in config]
+    if missing:
+        raise ValueError(f"'{folder / 'config.json'}' lacks '{missing[0]}'; it needs {', '.join(CONFIG)}")
+    try:
+        with np.load(folder / 'expected.npz', allow_pickle=False) as file:
+            expected = dict(file)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"'{folder / 'expected.npz'}' is not a readable .npz file: {error}") from error
     dataset = DRINPreprocessed(folder, 'test')
     differences = {}
     for suffix, gold_appended in (('', False), ('_with_gold_appended', True)):

@@ -15,7 +15,7 @@ from drin_pyg.files import cached, content_key
 if TYPE_CHECKING:
     from PIL import Image
 
-VERSION = '1'      # part of the cache key: count it up when a descriptor changes
+VERSION = '2'      # part of the cache key: count it up when a descriptor changes
 SIZE = 64          # pixels of the square that a drawing is stretched to
 BACKGROUND = 0.06  # a pixel this close to white (of 1) belongs to the background
 
@@ -114,5 +114,7 @@ def oriented_gradients(x: Tensor, cell: int, bins: int, signed: bool) -> Tensor:
 
 def _colour_histogram(lab: Tensor) -> Tensor:
     """Root of the joint histogram of the colours ``[3, N]`` of a drawing, ``[245]``."""
-    counts, _ = np.histogramdd(lab.t().numpy(), bins=(5, 7, 7), range=((0, 1), (-.7, .7), (-.7, .7)))
+    limits = ((0, 1), (-.7, .7), (-.7, .7))
+    inside = torch.stack([channel.clamp(*limit) for channel, limit in zip(lab, limits, strict=True)], dim=-1)
+    counts, _ = np.histogramdd(inside.numpy(), bins=(5, 7, 7), range=limits)  # strong colours in the outer bins
     return torch.from_numpy(counts).float().flatten().sqrt()

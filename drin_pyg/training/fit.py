@@ -78,9 +78,10 @@ def fit(
     L.seed_everything(seed, verbose=False)
     with torch.no_grad():  # lazy sizes need a batch before an optimizer can hold the parameters
         model(**forward_args(next(iter(data.loader('val')))))
-    checkpoint = ModelCheckpoint(folder / 'checkpoints', 'best', monitor='val_mrr', mode='max', save_last=True,
-                                 enable_version_counter=False)
-    callbacks = [checkpoint, EarlyStopping('val_mrr', mode='max', patience=patience)]
+    checkpoint = ModelCheckpoint(last.parent, 'best', monitor='val_mrr', mode='max', enable_version_counter=False)
+    # Its own callback: with `save_last`, Lightning would write it in epochs that set a new best only.
+    latest = ModelCheckpoint(last.parent, last.stem, enable_version_counter=False)
+    callbacks = [EarlyStopping('val_mrr', mode='max', patience=patience), checkpoint, latest]
     if progress:
         callbacks.append(TQDMProgressBar(leave=False))
     # Lightning's remarks on hardware it did not find are no news to whoever waits for the bar.

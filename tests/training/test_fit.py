@@ -67,11 +67,25 @@ def test_best_epoch_is_restored(run):
     assert not result.model.training
 
 
+def test_weights_are_those_of_the_best_checkpoint(run):
+    result, *_ = run
+    best = torch.load(result.folder / 'checkpoints' / 'best.ckpt', weights_only=True)
+    assert same({f'model.{name}': value for name, value in state_of(result.model).items()}, best['state_dict'])
+    assert best['epoch'] < 7  # training went on after it
+
+
 def test_folder_holds_everything(run):
     result, *_ = run
     assert sorted(path.name for path in (result.folder / 'checkpoints').iterdir()) == ['best.ckpt', 'last.ckpt']
     assert {'train_loss', 'val_mrr', 'val_top1'} <= set(metrics_of(result.folder)[0])
     assert same(state_of(DRIN.from_pretrained(result.folder / 'model')), state_of(result.model))
+
+
+def test_last_checkpoint_is_of_the_last_epoch_also_without_a_new_best(run):
+    result, _, _ = run
+    last = torch.load(result.folder / 'checkpoints' / 'last.ckpt', weights_only=True)
+    best = torch.load(result.folder / 'checkpoints' / 'best.ckpt', weights_only=True)
+    assert last['epoch'] == result.epochs - 1 > best['epoch']
 
 
 def test_predicts_in_order(run):
