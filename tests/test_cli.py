@@ -55,7 +55,8 @@ def test_evaluate_and_link(run_folder):
     assert 0.7 < metrics['hits']['1'] <= 1
 
     sentence = 'A white bird with a long neck swam on the lake.'
-    result = run('link', run_folder, '--sentence', sentence, '--mention', 'bird', '--image', EXAMPLES / 'swan.png', '-q')
+    image = EXAMPLES / 'swan.png'
+    result = run('link', run_folder, '--sentence', sentence, '--mention', 'bird', '--image', image, '-q')
     assert result.returncode == 0, result.stderr
     assert 'swan' in result.stdout.splitlines()[1]
 

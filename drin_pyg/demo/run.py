@@ -36,11 +36,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    r"""What a run came to: ranks of the test answers, best validation top-1, seconds."""
+    r"""What a run came to: ranks of the test answers, validation top-1 and MRR, seconds."""
 
     job: Job
     rank: np.ndarray
     val_top1: float
+    val_mrr: float
     seconds: float
 
 
@@ -159,7 +160,8 @@ def run_job(job: Job, folder: Path) -> Outcome:
         split: gold_ranks(predict(result.model, module, split), data.candidates.select(data.split[split])).numpy()
         for split in ('val', 'test')
     }
-    return Outcome(job, rank['test'], float((rank['val'] <= 1).mean()), result.seconds)
+    return Outcome(job, rank['test'], float((rank['val'] <= 1).mean()), float((1 / rank['val']).mean()),
+                   result.seconds)
 
 
 def _folder(folder: Path, job: Job) -> Path:
