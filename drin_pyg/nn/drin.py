@@ -237,19 +237,20 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             value = self.relation_scale[r] * weight + self.cosine_scale[r] * cosine
             pair = edge_index_dict[edge_type][1]                       # [E]
             if edge_type[2] == ENTITY_IMAGE:
-                pair = self._pair_of_image(num_pairs, x_dict[ENTITY_IMAGE].size(0), num_images)[pair]
+                owner = self._pair_of_image(num_pairs, x_dict[ENTITY_IMAGE].size(0), num_images, pair.device)
+                pair = owner[pair]
             scores = scores + scatter(value, pair, dim_size=num_pairs, reduce='mean')
         return scores
 
     @staticmethod
-    def _pair_of_image(num_pairs: int, num_vertices: int, num_images: Tensor | None) -> Tensor:
+    def _pair_of_image(num_pairs: int, num_vertices: int, num_images: Tensor | None, device: torch.device) -> Tensor:
         """The pair that each entity image belongs to, ``[N]``."""
         if num_images is not None:
             return torch.repeat_interleave(num_images, output_size=num_vertices)
         if num_vertices != num_pairs:
             raise ValueError(f"{num_pairs} candidates have {num_vertices} images: say how many each has with "
                              f"'num_images', which graph builders store in the '{ENTITY_TEXT}' store")
-        return torch.arange(num_pairs)
+        return torch.arange(num_pairs, device=device)
 
     def config(self) -> dict:
         r"""The constructor's arguments in JSON form."""

@@ -33,7 +33,7 @@ class PretrainedMixin:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path):
-        r"""Reads a model that :meth:`save_pretrained` wrote; it comes in evaluation mode.
+        r"""Reads a model that :meth:`save_pretrained` wrote, in its dtype and in evaluation mode.
 
         Args:
             folder: Where from.
@@ -56,8 +56,9 @@ class PretrainedMixin:
             found = config.pop('class', None)
             if found != cls.__name__:
                 raise ValueError(f"it was saved as {found!r}")
-            model = cls.from_config(config)
-            model.load_state_dict(load_file(folder / WEIGHTS))
-        except (ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+            state = load_file(folder / WEIGHTS)
+            model = cls.from_config(config).to(next(iter(state.values())).dtype)
+            model.load_state_dict(state)
+        except (ValueError, TypeError, KeyError, RuntimeError, StopIteration, SafetensorError) as error:
             raise ValueError(f"'{folder}' holds no {cls.__name__} that can be read: {error}") from error
         return model.eval()

@@ -439,3 +439,8 @@ def test_without_entity_images_nobody_reads_them(world):
     del args['x_dict'][ENTITY_IMAGE], args['x_dict'][MENTION_IMAGE]
     del args['edge_index_dict'][IMAGE_IMAGE], args['edge_weight_dict'][IMAGE_IMAGE]
     assert model(**args).isfinite().all()
+
+
+def test_a_saved_model_keeps_its_dtype(tmp_path):
+    make().double().save_pretrained(tmp_path)
+    assert {value.dtype for value in DRIN.from_pretrained(tmp_path).state_dict().values()} == {torch.float64}
