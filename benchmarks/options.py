@@ -20,7 +20,6 @@ VARIANTS = {
     'no warm start': replace(BEST, warm_start=False),
     'margin loss': replace(BEST, loss='margin'),
     'vertices replaced, not added to (residual=False)': replace(BEST, model={'residual': False}),
-    'first weights as they are (normalize_weights=False)': replace(BEST, model={'normalize_weights': False}),
     'score reads the text vertices only, margin loss': replace(BEST, model={'read_relations': False}, loss='margin'),
     'static edges': replace(BEST, model={'dynamic': False}),
     'own parameters per type (shared=False)': replace(BEST, model={'shared': False}),

@@ -52,8 +52,6 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         vector_edges: Whether edges are vectors of width ``hidden_channels``.
         shared: Whether all types share the parameters of a layer (the paper) or have their own.
         residual: Whether layers start at the identity and add to it; see :class:`DRINConv`.
-        normalize_weights: Whether first weights are standardised, relation by relation, with the
-            mean and deviation of the training pairs (:meth:`warm_start`).
         read_relations: Whether the score reads all relations as above, or only the two text
             vertices as published.
 
@@ -75,7 +73,6 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         vector_edges: bool = False,
         shared: bool = True,
         residual: bool = True,
-        normalize_weights: bool = True,
         read_relations: bool = True,
     ):
         super().__init__()
@@ -87,7 +84,6 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         self.vector_edges = vector_edges
         self.shared = shared
         self.residual = residual
-        self.normalize_weights = normalize_weights
         self.read_relations = read_relations
         for edge_type in self.edge_types:
             if edge_type not in EDGE_TYPES:
@@ -124,9 +120,6 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         channels = in_channels if isinstance(in_channels, dict) else dict.fromkeys(NODE_TYPES, in_channels)
         self.encoders = ModuleDict({t: Linear(channels[t], hidden_channels) for t in _ordered(nodes, NODE_TYPES)})
         self.convs = torch.nn.ModuleList(reversed(layers))
-        if normalize_weights:
-            self.register_buffer('weight_mean', torch.zeros(len(EDGE_TYPES)))
-            self.register_buffer('weight_std', torch.ones(len(EDGE_TYPES)))
         if read_relations:
             self.relation_scale = torch.nn.Parameter(torch.empty(len(self.edge_types)))
             self.cosine_scale = torch.nn.Parameter(torch.empty(len(self.edge_types)))
@@ -137,7 +130,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
                   edge_types: list[EdgeType] = EDGE_TYPES, **kwargs) -> 'DRIN':
         r"""The paper's model to the letter; further arguments are its ``dynamic`` and ``vector_edges``."""
         return cls(in_channels, hidden_channels, num_layers, edge_types, shared=True, residual=False,
-                   normalize_weights=False, read_relations=False, **kwargs)
+                   read_relations=False, **kwargs)
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
@@ -189,7 +182,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         r"""Scores, and the edge weights that explain them.
 
         Returns:
-            Scores ``[P]``, and ``num_layers + 1`` dictionaries: the (normalised) weights that enter
+            Scores ``[P]``, and ``num_layers + 1`` dictionaries: the weights that enter
             each layer, and those that leave the last one. A relation that nothing reads at some
             depth is absent there.
         """
@@ -199,7 +192,9 @@ class DRIN(PretrainedMixin, torch.nn.Module):
                                f"shape [0, F]")
         num_pairs = (x_dict if row_dict is None else row_dict)[ENTITY_TEXT].size(0)
         x_dict = {t: encoder(x_dict[t]) for t, encoder in self.encoders.items()}
-        weights = {e: self._first_weight(e, w) for e, w in edge_weight_dict.items() if e in self.edge_types}
+        weights = {e: w for e, w in edge_weight_dict.items() if e in self.edge_types}
+        if self.vector_edges:
+            weights = {e: w.unsqueeze(-1).expand(-1, self.hidden_channels) for e, w in weights.items()}
         trace = [weights]
         for conv in self.convs:
             x_dict, weights = conv(x_dict, edge_index_dict, weights, row_dict)
@@ -211,12 +206,6 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         if not self.read_relations:
             return self._cosine(TEXT_TEXT, x_dict, edge_index_dict), trace
         return self._read(x_dict, edge_index_dict, weights, num_pairs, num_images), trace
-
-    def _first_weight(self, edge_type: EdgeType, weight: Tensor) -> Tensor:
-        if self.normalize_weights:
-            r = EDGE_TYPES.index(edge_type)
-            weight = (weight - self.weight_mean[r]) / self.weight_std[r]
-        return weight.unsqueeze(-1).expand(-1, self.hidden_channels) if self.vector_edges else weight
 
     def _cosine(self, edge_type: EdgeType, x_dict: dict, edge_index_dict: dict) -> Tensor:
         """Inner product of the two ends of each edge, the cosine of unit vertices, ``[E]``."""
@@ -264,7 +253,6 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             'vector_edges': self.vector_edges,
             'shared': self.shared,
             'residual': self.residual,
-            'normalize_weights': self.normalize_weights,
             'read_relations': self.read_relations,
         }
 

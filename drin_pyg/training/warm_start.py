@@ -2,9 +2,8 @@ import torch
 from torch import Tensor
 
 from drin_pyg.features import Candidates, PairTables
-from drin_pyg.graph import CandidateLoader
 from drin_pyg.nn import DRIN
-from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
+from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
 
 SHRINKAGE = 1.0  # of the within-pair covariance towards a multiple of the identity
 
@@ -24,7 +23,7 @@ def warm_start(model: DRIN, tables: PairTables, candidates: Candidates, mention:
         \tfrac{\mathrm{tr} \boldsymbol{\Sigma}}{2F} \mathbf{I}\bigr)^{-1/2},
 
     turned to its ``hidden_channels`` main directions on the knowledge base, and scaled to unit
-    variance. First weights get the mean and deviation that standardise those of the training pairs.
+    variance.
 
     Args:
         model: The model; one whose widths are still to be inferred gets those of the tables.
@@ -61,8 +60,6 @@ def warm_start(model: DRIN, tables: PairTables, candidates: Candidates, mention:
                 encoder(x[:1])
             encoder.weight.copy_(projection.t())
             encoder.bias.copy_(-mean @ projection)
-    if model.normalize_weights:
-        _standardise(model, tables, candidates, mention)
     return model
 
 
@@ -77,16 +74,3 @@ def _whitening(x: Tensor, own: Tensor, z: Tensor, width: int) -> Tensor:
     projection[:, :direction.size(0)] = whitening @ direction.t()
     scale = ((z - z.mean(0)) @ projection).square().mean().sqrt()
     return projection / scale
-
-
-def _standardise(model: DRIN, tables: PairTables, candidates: Candidates, mention: Tensor) -> None:
-    """Mean and deviation of each relation's first weights over the training pairs."""
-    total = torch.zeros(3, len(EDGE_TYPES), dtype=torch.float64)  # number, sum, sum of squares
-    for batch in CandidateLoader(tables, candidates, mention, max_pairs=16_384):
-        for r, edge_type in enumerate(EDGE_TYPES):
-            weight = batch[edge_type].edge_weight.double()
-            total[:, r] += torch.stack([torch.ones_like(weight).sum(), weight.sum(), weight.square().sum()])
-    number, mean = total[0].clamp(min=1), total[1] / total[0].clamp(min=1)
-    variance = (total[2] / number - mean.square()).clamp(min=0)
-    model.weight_mean.copy_(mean)
-    model.weight_std.copy_(torch.where(variance > 1e-12, variance.sqrt(), 1.0))  # a constant stays what it is

@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_TEXT, TEXT_TEXT
+from drin_pyg.vocabulary import ENTITY_TEXT, TEXT_TEXT
 
 
 def layer_norm(h, weight, bias, eps):
@@ -100,9 +100,6 @@ def drin(model, x_dict, edge_index_dict, edge_weight_dict, num_images):
     weights = {}
     for edge_type in model.edge_types:
         weights[edge_type] = edge_weight_dict[edge_type]
-        if model.normalize_weights:
-            r = EDGE_TYPES.index(edge_type)
-            weights[edge_type] = (weights[edge_type] - model.weight_mean[r]) / model.weight_std[r]
         if model.vector_edges:
             weights[edge_type] = torch.stack([weights[edge_type]] * width, dim=1)
     trace = [weights]

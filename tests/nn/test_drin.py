@@ -34,7 +34,6 @@ OPTIONS = {
     'vector edges, static': {'vector_edges': True, 'dynamic': False},
     'shared': {'shared': True, 'num_layers': 2},
     'not residual': {'residual': False, 'num_layers': 2},
-    'weights as given': {'normalize_weights': False, 'num_layers': 2},
     'text cosine': {'read_relations': False, 'num_layers': 2},
     'text cosine, static, three layers': {'read_relations': False, 'dynamic': False, 'num_layers': 3},
     'text cosine, no layer': {'read_relations': False, 'num_layers': 0},
@@ -59,15 +58,12 @@ contexts = pytest.mark.parametrize('context', ['pair', 'mention'])
 
 
 def make(build=DRIN, in_channels=WIDTHS, **kwargs):
-    """A float64 model with no parameter and no statistic left at its initial value."""
+    """A float64 model with no parameter left at its initial value."""
     torch.manual_seed(0)
     model = build(in_channels, D, **kwargs).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-        if model.normalize_weights:
-            model.weight_mean.copy_(torch.tensor([0.3, -0.2, 0.5, 0.1]))
-            model.weight_std.copy_(torch.tensor([1.5, 0.7, 2.0, 0.9]))
     return model
 
 

@@ -3,17 +3,14 @@ import pytest
 import torch
 
 from drin_pyg.features import NIL, Candidates
-from drin_pyg.graph import candidate_batch
 from drin_pyg.nn import DRIN
 from drin_pyg.training.warm_start import SHRINKAGE, warm_start
 from drin_pyg.vocabulary import (
-    EDGE_TYPES,
     ENTITY_IMAGE,
     ENTITY_TEXT,
     MENTION_IMAGE,
     MENTION_TEXT,
     NODE_TYPES,
-    TEXT_TEXT,
 )
 from tests.training.tables import WIDTH, make_tables
 
@@ -68,26 +65,6 @@ def test_fewer_channels_keep_the_main_directions():
     torch.testing.assert_close(ratio, ratio[0, 0].expand_as(ratio), rtol=1e-3, atol=0)
 
 
-def test_first_weights_are_standardised():
-    tables, candidates, split = make_tables()
-    model = warm_start(DRIN(WIDTH, 4), tables, candidates, split['train'])
-    batch = candidate_batch(tables, candidates, split['train'])
-    _, trace = model.trace(batch.x_dict, batch.edge_index_dict, batch.edge_weight_dict)
-    for edge_type in EDGE_TYPES:
-        weight = trace[0][edge_type]
-        torch.testing.assert_close(weight.mean(), torch.tensor(0.0), rtol=0, atol=1e-5)
-        torch.testing.assert_close(weight.std(unbiased=False), torch.tensor(1.0))
-
-
-def test_constant_first_weights_stay_finite():
-    tables, candidates, split = make_tables()
-    for side in tables.weight[TEXT_TEXT]:
-        side.fill_(1)
-    model = warm_start(DRIN(WIDTH, 4), tables, candidates, split['train'])
-    assert float(model.weight_std[0]) == 1
-    assert model.weight_std.isfinite().all()
-
-
 def test_only_training_mentions_are_used():
     tables, candidates, split = make_tables()
     before = warm_start(DRIN(WIDTH, 4), tables, candidates, split['train'])
@@ -98,7 +75,6 @@ def test_only_training_mentions_are_used():
     after = warm_start(DRIN(WIDTH, 4), tables, other, split['train'])
     assert before.encoders[MENTION_TEXT].weight.equal(after.encoders[MENTION_TEXT].weight)
     assert before.encoders[MENTION_IMAGE].weight.equal(after.encoders[MENTION_IMAGE].weight)
-    assert before.weight_mean.equal(after.weight_mean)
 
 
 def test_widths_to_be_inferred_are_those_of_the_tables():
