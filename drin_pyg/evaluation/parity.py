@@ -50,7 +50,8 @@ class Parity:
     @property
     def largest(self) -> float:
         """The largest of all; NaN if any is NaN."""
-        return float(torch.tensor([value for value in vars(self).values() if value is not None]).max())
+        values = [value for value in vars(self).values() if value is not None]
+        return float(torch.tensor(values, dtype=torch.float64).max())
 
 
 def published_parity(folder: str | Path) -> Parity:

@@ -25,11 +25,11 @@ def test_relation_scores_are_the_first_weights_of_single_graphs(world):
 def test_z_score_against_loops():
     lists = Candidates.from_lists([[0, 1, 2], [], [1, 2]], [0, -1, 1])
     scores = torch.tensor([[1.0, 5.0], [2.0, torch.nan], [6.0, 7.0], [3.0, 4.0], [3.0, 8.0]])
-    expected = np.zeros((5, 2))
+    given, expected = scores.numpy(), np.zeros((5, 2))
     for rows in ([0, 1, 2], [3, 4]):
         for r in range(2):
-            there = [i for i in rows if not np.isnan(scores[i, r])]
-            values = scores[there, r].numpy()
+            there = [i for i in rows if not np.isnan(given[i, r])]
+            values = given[there, r]
             if values.std() > 0:
                 expected[there, r] = (values - values.mean()) / values.std()
     assert z_score(scores, lists).numpy() == pytest.approx(expected, abs=1e-5)
