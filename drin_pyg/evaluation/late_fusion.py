@@ -5,8 +5,8 @@ from torch import Tensor
 from torch_geometric.utils import scatter
 
 from drin_pyg.features import Candidates, PairTables
-from drin_pyg.graph import CandidateLoader
-from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT
+from drin_pyg.graph import CandidateLoader, pair_of_edge
+from drin_pyg.vocabulary import EDGE_TYPES
 
 
 def relation_scores(tables: PairTables, candidates: Candidates, mention: Tensor) -> Tensor:
@@ -26,9 +26,7 @@ def relation_scores(tables: PairTables, candidates: Candidates, mention: Tensor)
         num_pairs = batch.entity.numel()
         columns = []
         for edge_type in EDGE_TYPES:
-            pair = batch[edge_type].edge_index[1]
-            if edge_type[2] == ENTITY_IMAGE:
-                pair = torch.repeat_interleave(batch[ENTITY_TEXT].num_images)[pair]
+            pair = pair_of_edge(batch, edge_type)
             weight = batch[edge_type].edge_weight
             mean = scatter(weight, pair, dim_size=num_pairs, reduce='mean')
             has_edge = torch.bincount(pair, minlength=num_pairs) > 0

@@ -1,6 +1,6 @@
 r"""Feature tables and candidate lists to typed :class:`~torch_geometric.data.HeteroData` graphs."""
 
-from drin_pyg.graph.candidate_batch import candidate_batch, forward_args
+from drin_pyg.graph.candidate_batch import candidate_batch, forward_args, pair_of_edge
 from drin_pyg.graph.loader import CandidateLoader, PairBudgetSampler
 from drin_pyg.graph.pair_graph import mention_graph, pair_graph
 from drin_pyg.graph.validate import validate
@@ -12,5 +12,6 @@ __all__ = [
     'forward_args',
     'mention_graph',
     'pair_graph',
+    'pair_of_edge',
     'validate',
 ]

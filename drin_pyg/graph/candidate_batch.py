@@ -123,6 +123,19 @@ def forward_args(batch: HeteroData) -> dict:
     }
 
 
+def pair_of_edge(batch: HeteroData, edge_type: EdgeType) -> Tensor:
+    r"""The pair (position among the candidates) that each edge of a relation belongs to, int64 ``[E]``.
+
+    Args:
+        batch: From :func:`pair_graph`, :func:`mention_graph` or :func:`candidate_batch`.
+        edge_type: A relation of the vocabulary.
+    """
+    entity = batch[edge_type].edge_index[1]
+    if edge_type[2] == ENTITY_IMAGE:
+        return torch.repeat_interleave(batch[ENTITY_TEXT].num_images)[entity]
+    return entity
+
+
 def _complete_bipartite(src_ptr: Tensor, dst_ptr: Tensor) -> Tensor:
     """Edges from every source to every destination of the same graph, sorted by source, ``[2, E]``."""
     num_src = src_ptr[1:] - src_ptr[:-1]                                         # [G]

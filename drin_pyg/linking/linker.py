@@ -9,10 +9,10 @@ from torch import Tensor
 from drin_pyg.datasets import Entity, Mention, Picture
 from drin_pyg.evaluation import relation_scores, z_score
 from drin_pyg.features import Candidates
-from drin_pyg.graph import candidate_batch, forward_args
+from drin_pyg.graph import candidate_batch, forward_args, pair_of_edge
 from drin_pyg.nn import DRIN
 from drin_pyg.training import MELData, load_data, read_run
-from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT
+from drin_pyg.vocabulary import EDGE_TYPES
 
 NUM_CANDIDATES = 32
 
@@ -159,9 +159,7 @@ def pair_weights(batch, trace: list[dict]) -> dict[str, list[Tensor]]:
     """
     num_pairs, result = batch.entity.numel(), {}
     for edge_type in EDGE_TYPES:
-        pair = batch[edge_type].edge_index[1]
-        if edge_type[2] == ENTITY_IMAGE:
-            pair = torch.repeat_interleave(batch[ENTITY_TEXT].num_images)[pair]
+        pair = pair_of_edge(batch, edge_type)
         depths = []
         for weights in trace:
             weight = weights.get(edge_type)
