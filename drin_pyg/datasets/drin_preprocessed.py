@@ -61,6 +61,16 @@ class DRINPreprocessed:
         self.entity_row = self._entity_rows()                                       # [N, r + 1]
         self._validate()
 
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Whether the folder is in this format."""
+        return bool(cls.present_splits(folder))
+
+    @classmethod
+    def present_splits(cls, folder: Path) -> list[str]:
+        """The splits that the folder has files of."""
+        return [split for split in cls.splits if (folder / f'answer_{split}.npy').is_file()]
+
     def __len__(self) -> int:
         return self.mention_text.shape[0]
 

@@ -1,52 +1,9 @@
 r"""The records of the field: mentions and entities as readable objects, no tensors."""
 
+import re
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-
-@dataclass(frozen=True)
-class Picture:
-    r"""A picture on disk: a whole file, or one cell of a sprite sheet.
-
-    Args:
-        path: The image file.
-        box: ``(left, upper, right, lower)`` in pixels of the cell; None for the whole file.
-    """
-
-    path: Path
-    box: tuple[int, int, int, int] | None = None
-
-    def open(self) -> 'Image.Image':
-        """The picture as RGB; transparent pixels become white.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            PIL.UnidentifiedImageError: If the file is no image that PIL reads.
-        """
-        from PIL import Image
-
-        if self.box is not None:
-            image = _open_sheet(self.path).crop(self.box)
-        else:
-            with Image.open(self.path) as file:
-                image = file.convert('RGBA')
-        white = Image.new('RGBA', image.size, 'white')
-        white.alpha_composite(image)
-        return white.convert('RGB')
-
-
-@lru_cache(maxsize=4)
-def _open_sheet(path: Path) -> 'Image.Image':
-    """A decoded sprite sheet; kept, because its cells are asked for one by one."""
-    from PIL import Image
-
-    with Image.open(path) as file:
-        return file.convert('RGBA')
+from drin_pyg.datasets.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -75,9 +32,13 @@ class Mention:
         surface: The words that mention the entity.
         sentence: The sentence around them (whatever text there is; it need not repeat ``surface``).
         pictures: Pictures beside the sentence: none, one or several.
-        answer: Id of the entity that is meant; None if unknown.
+        answer: Id of the entity that is meant; None if that is unknown, or no entity (see ``nil``).
         candidates: Ids of the candidate entities.
         split: Name of the split the mention belongs to.
+        span: First character of the mention in the sentence and the one after its last; None where
+            it does not occur there. :func:`find_span` finds it where a data set does not say.
+        captions: Texts about pictures that the data set describes and does not hold.
+        nil: Whether the mention is known to mean no entity of the knowledge base.
     """
 
     id: str
@@ -87,3 +48,26 @@ class Mention:
     answer: str | None = None
     candidates: tuple[str, ...] = ()
     split: str = ''
+    span: tuple[int, int] | None = None
+    captions: tuple[str, ...] = ()
+    nil: bool = False
+
+
+def find_span(sentence: str, surface: str, start: int | None = None, end: int | None = None) -> tuple[int, int] | None:
+    r"""Where a mention stands in its sentence, ``(start, end)`` in characters, end exclusive.
+
+    Offsets that hold exactly the mention's words are taken as they are. Otherwise the occurrence
+    nearest to ``start`` (the first, if no offsets are given) counts, as written before in other
+    case. None if there is no occurrence.
+    """
+    if not surface:
+        return None
+    # Of offsets that Python counts from the end, or that reach beyond it, a slice can hold the words by accident.
+    if start is not None and start >= 0 and end == start + len(surface) and sentence[start:end] == surface:
+        return start, end
+    pattern = re.escape(surface)
+    for flags in (0, re.IGNORECASE):
+        found = [match.span() for match in re.finditer(pattern, sentence, flags)]
+        if found:
+            return min(found, key=lambda span: abs(span[0] - (start or 0)))
+    return None

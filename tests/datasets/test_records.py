@@ -1,65 +1,57 @@
-import numpy as np
 import pytest
-from PIL import Image, UnidentifiedImageError
 
-from drin_pyg.datasets import Entity, Mention, Picture
-
-
-def pixels(picture):
-    image = picture.open()
-    assert image.mode == 'RGB'
-    return np.asarray(image)
+from drin_pyg.datasets import Entity, Mention, find_span
 
 
-def test_transparent_pixels_become_white(tmp_path):
-    # A transparent pixel has a colour too, which nobody is meant to see.
-    rgba = np.array([[[255, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 51]]], dtype=np.uint8)
-    Image.fromarray(rgba).save(tmp_path / 'a.png')
-    assert pixels(Picture(tmp_path / 'a.png')).tolist() == [[[255, 0, 0], [255, 255, 255], [204, 204, 204]]]
-
-
-def test_palette_with_transparency(tmp_path):
-    image = Image.new('P', (2, 1))
-    image.putpalette([0, 0, 255, 0, 255, 0])
-    image.putdata([0, 1])
-    image.save(tmp_path / 'a.png', transparency=1)
-    assert pixels(Picture(tmp_path / 'a.png')).tolist() == [[[0, 0, 255], [255, 255, 255]]]
-
-
-@pytest.mark.parametrize('mode', ['L', 'LA', 'P', 'RGB', 'RGBA', '1'])
-def test_every_mode_becomes_rgb(tmp_path, mode):
-    Image.new('RGB', (3, 2), 'white').convert(mode).save(tmp_path / 'a.png')
-    assert (pixels(Picture(tmp_path / 'a.png')) == np.full((2, 3, 3), 255)).all()
-
-
-def test_cell_of_a_sheet(tmp_path):
-    sheet = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    Image.fromarray(sheet).save(tmp_path / 'sheet.png')
-    assert (pixels(Picture(tmp_path / 'sheet.png', (2, 1, 5, 3))) == sheet[1:3, 2:5]).all()
-
-
-def test_cells_of_one_sheet_do_not_disturb_each_other(tmp_path):
-    sheet = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    Image.fromarray(sheet).save(tmp_path / 'sheet.png')
-    first = Picture(tmp_path / 'sheet.png', (0, 0, 2, 2)).open()
-    first.putpixel((0, 0), (9, 9, 9))
-    assert (pixels(Picture(tmp_path / 'sheet.png', (0, 0, 2, 2))) == sheet[:2, :2]).all()
-
-
-@pytest.mark.parametrize('box', [None, (0, 0, 1, 1)])
-def test_missing_file(tmp_path, box):
-    with pytest.raises(FileNotFoundError, match=r'gone\.png'):
-        Picture(tmp_path / 'gone.png', box).open()
-
-
-@pytest.mark.parametrize('box', [None, (0, 0, 1, 1)])
-def test_file_that_is_no_image(tmp_path, box):
-    (tmp_path / 'a.png').write_bytes(b'not a picture')
-    with pytest.raises(UnidentifiedImageError):
-        Picture(tmp_path / 'a.png', box).open()
+@pytest.mark.parametrize(('sentence', 'surface', 'offsets', 'expected'), [
+    # Without offsets.
+    ('Paris in Paris', 'Paris', (), (0, 5)),
+    ('In paris, PARIS', 'Paris', (), (3, 8)),
+    ('paris or Paris', 'Paris', (), (9, 14)),  # as it is written counts first
+    ('In Rome', 'Paris', (), None),
+    ('In Paris', '', (), None),
+    ('', 'Paris', (), None),
+    ('', '', (0, 0), None),
+    ('Parisian', 'Paris', (), (0, 5)),  # words are not told apart
+    # Offsets that are right.
+    ('Paris in Paris', 'Paris', (9, 14), (9, 14)),
+    ('Paris', 'Paris', (0, 5), (0, 5)),
+    ('aaa', 'aa', (1, 3), (1, 3)),
+    # Offsets that are wrong: the nearest.
+    ('Paris in Paris', 'Paris', (8, 13), (9, 14)),
+    ('Paris in Paris', 'Paris', (2, 7), (0, 5)),
+    ('Paris in Paris', 'Paris', (99, 104), (9, 14)),
+    ('Paris in paris', 'Paris', (9, 14), (0, 5)),
+    ('In Rome', 'Paris', (0, 2), None),
+    ('In Paris', '', (3, 3), None),
+    # Offsets that a slice forgives.
+    ('In Paris', 'Paris', (3, 99), (3, 8)),
+    ('In Paris.', 'Paris', (3, -1), (3, 8)),
+    ('In Paris', 'Paris', (-5, 8), (3, 8)),
+    ('In Paris', 'Paris', (8, 3), (3, 8)),
+    ('In Paris', 'Paris', (10 ** 40, 10 ** 41), (3, 8)),
+    # Only one of them.
+    ('Paris in Paris', 'Paris', (9, None), (9, 14)),
+    ('Paris in Paris', 'Paris', (None, 14), (0, 5)),
+    # No pattern, but words.
+    ('a+b (c) [d] $1.00 \\n', '(c)', (), (4, 7)),
+    ('aab a+b', 'a+b', (), (4, 7)),
+    ('a+b $1.00', '$1.00', (), (4, 9)),
+    ('path \\d', '\\d', (), (5, 7)),
+    ('x', '.', (), None),
+    # Characters, not bytes.
+    ('Zürich und ZÜRICH', 'zürich', (), (0, 6)),
+    ('\U0001F600 \u6771\u4eac', '\u6771\u4eac', (2, 4), (2, 4)),
+    ('e\u0301te', '\u00e9te', (), None),  # composed is not decomposed
+    ('line\nline two', 'line two', (), (5, 13)),
+    ('\ud800 half', 'half', (), (2, 6)),
+])
+def test_find_span(sentence, surface, offsets, expected):
+    span = find_span(sentence, surface, *offsets)
+    assert span == expected
+    assert span is None or sentence[slice(*span)].lower() == surface.lower()
 
 
 def test_only_names_are_needed():
     assert Entity('Q1', 'Paris') == Entity('Q1', 'Paris', '', ())
-    mention = Mention('1', 'Paris', 'In Paris.')
-    assert (mention.pictures, mention.answer, mention.candidates, mention.split) == ((), None, (), '')
+    assert Mention('1', 'Paris', 'In Paris.') == Mention('1', 'Paris', 'In Paris.', (), None, (), '', None, (), False)
