@@ -1,16 +1,11 @@
-r"""Writing files so that they are there whole or not at all, and a cache keyed by content."""
+r"""Writing files so that they are there whole or not at all, and digests of what is in them."""
 
 import hashlib
-import logging
+import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-logger = logging.getLogger(__name__)
+from typing import Any
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -44,23 +39,12 @@ def content_key(parts: Iterable[str | bytes]) -> str:
     return digest.hexdigest()
 
 
-def cached(name: str, key: str, compute: 'Callable[[], Tensor]') -> 'Tensor':
-    r"""A table from the cache, computed and stored if it is not there.
+def to_json(value: Any) -> str:
+    r"""JSON that is the same for equal values: the keys of objects are sorted."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
-    Args:
-        name: First part of the file's name, for people.
-        key: :func:`content_key` of everything the table depends on.
-        compute: Computes it.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save
 
-    path = cache_folder() / f'{name}-{key[:32]}.safetensors'
-    if path.is_file():
-        try:
-            return load_file(path)['table']
-        except (SafetensorError, KeyError, OSError) as error:
-            logger.warning("Cache file '%s' is damaged (%s); computing it anew", path, error)
-    table = compute().contiguous()
-    write_atomic(path, save({'table': table}))
-    return table
+def digest_file(path: str | Path) -> str:
+    r"""SHA-256 of a file's bytes, read in pieces."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

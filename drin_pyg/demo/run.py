@@ -17,8 +17,9 @@ from tqdm import tqdm
 from drin_pyg.demo.examples import edge_weights, examples
 from drin_pyg.demo.results import Results, System
 from drin_pyg.evaluation import LogisticFusion, gold_ranks, paired_test, relation_scores, z_score
+from drin_pyg.features import MELData
 from drin_pyg.nn import DRIN
-from drin_pyg.training import EMOJI, CandidateDataModule, MELData, Recipe, fit, load_data, predict, read_curve, save_run
+from drin_pyg.training import EMOJI, CandidateDataModule, Recipe, load_data, predict, read_curve, train_run
 from drin_pyg.vocabulary import EDGE_TYPES, IMAGE_IMAGE, RELATIONS, TEXT_TEXT
 
 BEST, FUSION = 'DRIN, best', 'late fusion'
@@ -150,12 +151,9 @@ def _data() -> MELData:
 def run_job(job: Job, folder: Path) -> Outcome:
     r"""Trains one run in a worker process."""
     data, recipe = _data(), job.recipe
-    model = recipe.build(data.tables, data.candidates, data.split['train'], job.seed)
+    result = train_run(data, EMOJI, recipe, folder, seed=job.seed, progress=False, accelerator='cpu')
     module = CandidateDataModule(data.tables, data.candidates, data.split, max_pairs=recipe.max_pairs,
-                                 context=recipe.context, seed=job.seed)
-    result = fit(model, module, folder, loss=recipe.loss, lr=recipe.lr, max_epochs=recipe.max_epochs,
-                 patience=recipe.patience, seed=job.seed, progress=False, accelerator='cpu')
-    save_run(folder, recipe, EMOJI)
+                                 context=recipe.context)
     rank = {
         split: gold_ranks(predict(result.model, module, split), data.candidates.select(data.split[split])).numpy()
         for split in ('val', 'test')

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch_geometric.typing import EdgeType
 from torch_geometric.utils import cumsum
 
+from drin_pyg.datasets import KnowledgeBase, Mention
 from drin_pyg.features.pair_tables import check_finite
 from drin_pyg.vocabulary import EDGE_TYPES
 
@@ -57,6 +58,26 @@ class Candidates:
         counts = torch.tensor([len(entities) for entities in lists], dtype=torch.long)
         entity = torch.tensor([entity for entities in lists for entity in entities], dtype=torch.long)
         return cls(cumsum(counts), entity, None if gold is None else torch.tensor(gold, dtype=torch.long))
+
+    @classmethod
+    def from_records(cls, mentions: Sequence[Mention], entities: KnowledgeBase) -> 'Candidates':
+        """Candidates and answers of records; an answer that is not in the knowledge base counts as NIL.
+
+        Raises:
+            ValueError: If a candidate is not in the knowledge base. (Data sets of this package leave
+                such candidates out, and count them.)
+        """
+        names = [name for mention in mentions for name in mention.candidates]
+        distinct = list(dict.fromkeys([*names, *(m.answer for m in mentions if m.answer is not None)]))
+        row = dict(zip(distinct, entities.rows(distinct).tolist(), strict=True))
+        if unknown := [name for name in names if row[name] < 0]:
+            raise ValueError(f"{len(unknown)} candidates are not in the knowledge base of {len(entities)} entities, "
+                             f"the first is '{unknown[0]}'")
+        return cls(
+            cumsum(torch.tensor([len(mention.candidates) for mention in mentions], dtype=torch.long)),
+            torch.tensor([row[name] for name in names], dtype=torch.long),
+            torch.tensor([row.get(mention.answer, NIL) for mention in mentions], dtype=torch.long),
+        )
 
     @property
     def num_mentions(self) -> int:

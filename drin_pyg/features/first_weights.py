@@ -48,6 +48,27 @@ def object_similarity(
     return (mention * entity).sum(-1) / (total + 1e-9)
 
 
+def object_table(objects: Tensor, scores: Tensor) -> Tensor:
+    r"""One side of :func:`object_similarity`, as a table whose inner products are its values.
+
+    .. math::
+        \frac{\sum_i s_i \mathbf{o}_i / \|\mathbf{o}_i\|}{\sum_i s_i}
+
+    Without the :math:`10^{-9}` of the original denominator, which changes a weight by a relative
+    :math:`10^{-9} / \sum_{ij} s_i s_j`. An image in which nothing was detected is a row of zeros.
+
+    Args:
+        objects: Features of the objects of ``I`` images, ``[I, O, F]``.
+        scores: Detection scores in 0..1, ``[I, O]``; 0 is padding.
+
+    Returns:
+        ``[I, F]``.
+    """
+    total = scores.sum(1, keepdim=True)                                              # [I, 1]
+    share = torch.where(total > 0, scores / total.clamp(min=1e-12), 0)               # [I, O]
+    return (share.unsqueeze(-1) * F.normalize(objects, dim=-1, eps=1e-12)).sum(1)    # [I, F]
+
+
 def no_weight_tables(num_mentions: int, num_entities: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     r"""Tables of a relation whose first weights are given per pair instead (or are 0)."""
     return torch.zeros(num_mentions, 1, dtype=dtype), torch.zeros(num_entities, 1, dtype=dtype)

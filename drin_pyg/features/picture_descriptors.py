@@ -2,15 +2,16 @@ r"""Hand-made descriptors of small drawings: no weights, no training."""
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
-from drin_pyg.files import cached, content_key
+from drin_pyg.datasets import Picture
+from drin_pyg.features.picture_encoder import picture_keys
+from drin_pyg.features.row_encoder import RowEncoder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,52 +21,64 @@ SIZE = 64          # pixels of the square that a drawing is stretched to
 BACKGROUND = 0.06  # a pixel this close to white (of 1) belongs to the background
 
 
-def describe_pictures(pictures: Sequence['Image.Image'], progress: bool = False) -> Tensor:
-    r"""Describes drawings on a white ground by layout, shape and colour; cached on disk by content.
+def describe_pictures(pictures: Sequence['Image.Image']) -> Tensor:
+    r"""Describes drawings on a white ground by layout, shape and colour.
 
     The drawing is cut out of its white margin and stretched to a square, so that size and place in
-    the cell do not matter. Four blocks follow, each of length 1: the Lab colours of a 16 x 16
-    thumbnail; histograms of oriented gradients with cells of 8 pixels and 16 signed orientations;
-    the same with cells of 4 and 9 unsigned orientations on the half-size picture; a joint histogram
-    of the drawing's Lab colours.
+    the cell do not matter. Four blocks follow, each of length 1, ``BLOCKS`` wide: the Lab colours of
+    a 16 x 16 thumbnail; histograms of oriented gradients with cells of 8 pixels and 16 signed
+    orientations; the same with cells of 4 and 9 unsigned orientations on the half-size picture; a
+    joint histogram of the drawing's Lab colours.
 
     Args:
         pictures: Pictures of any size and mode.
-        progress: Whether to show a progress bar.
 
     Returns:
-        float32 ``[len(pictures), 2613]``, the blocks being ``BLOCKS`` wide.
+        float32 ``[len(pictures), 2613]``.
     """
-    pixels = [picture.convert('RGB') for picture in pictures]
-    contents = [f'{picture.size}'.encode() + picture.tobytes() for picture in pixels]
-    distinct = {content: i for i, content in reversed(list(enumerate(contents)))}  # each picture's first place
-    places = sorted(distinct.values())
-    row = {contents[place]: i for i, place in enumerate(places)}
-    key = content_key([VERSION, *(contents[place] for place in places)])
-    table = cached('pictures', key, lambda: _describe([pixels[place] for place in places], progress))
-    return table[torch.tensor([row[content] for content in contents], dtype=torch.long)]
+    return _describe([_cut_out(picture.convert('RGB')) for picture in pictures])
+
+
+class DescriptorEncoder(RowEncoder):
+    r""":func:`describe_pictures` as an encoder: column ``"descriptors"``."""
+
+    name = 'drawings'
+    batch_size = 256
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {'encoder': 'descriptors', 'version': VERSION}
+
+    def keys(self, items: Sequence[Picture]) -> list[str | None]:
+        return picture_keys(items)
+
+    def prepare(self, item: Picture) -> Tensor:
+        return _cut_out(item.open())  # [3, 64, 64]
+
+    def encode(self, batch: list[Tensor]) -> dict[str, Tensor]:
+        return {'descriptors': _describe(batch)}
 
 
 BLOCKS = (3 * 16 * 16, 16 * 8 * 8, 9 * 8 * 8, 5 * 7 * 7)
 
 
-def _describe(pictures: list['Image.Image'], progress: bool, batch_size: int = 256) -> Tensor:
+def _describe(drawings: list[Tensor]) -> Tensor:
+    """Descriptors ``[B, 2613]`` of cut-out drawings ``[3, 64, 64]``."""
     from skimage.color import rgb2lab
 
-    tables = []
-    for start in tqdm(range(0, len(pictures), batch_size), 'Describing pictures', disable=not progress, leave=False):
-        batch = torch.stack([_cut_out(picture) for picture in pictures[start:start + batch_size]])  # [B, 3, 64, 64]
-        lab = torch.from_numpy(rgb2lab(batch.numpy(), channel_axis=1)).float() / 100
-        ink = (1 - batch).amax(1) > BACKGROUND                                                      # [B, 64, 64]
-        colours = torch.stack([_colour_histogram(x[:, mask]) for x, mask in zip(lab, ink, strict=True)])
-        blocks = [
-            F.adaptive_avg_pool2d(lab, 16).flatten(1),
-            oriented_gradients(batch, 8, 16, signed=True),
-            oriented_gradients(F.avg_pool2d(batch, 2), 4, 9, signed=False),
-            colours,
-        ]
-        tables.append(torch.cat([F.normalize(block, dim=-1) for block in blocks], dim=-1))
-    return torch.cat(tables) if tables else torch.empty(0, sum(BLOCKS))
+    if not drawings:
+        return torch.empty(0, sum(BLOCKS))
+    batch = torch.stack(drawings)                                                               # [B, 3, 64, 64]
+    lab = torch.from_numpy(rgb2lab(batch.numpy(), channel_axis=1)).float() / 100
+    ink = (1 - batch).amax(1) > BACKGROUND                                                      # [B, 64, 64]
+    colours = torch.stack([_colour_histogram(x[:, mask]) for x, mask in zip(lab, ink, strict=True)])
+    blocks = [
+        F.adaptive_avg_pool2d(lab, 16).flatten(1),
+        oriented_gradients(batch, 8, 16, signed=True),
+        oriented_gradients(F.avg_pool2d(batch, 2), 4, 9, signed=False),
+        colours,
+    ]
+    return torch.cat([F.normalize(block, dim=-1) for block in blocks], dim=-1)
 
 
 def _cut_out(picture: 'Image.Image') -> Tensor:

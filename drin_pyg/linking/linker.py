@@ -6,12 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from drin_pyg.datasets import Entity, Mention, Picture
+from drin_pyg.datasets import Entity, Mention, Picture, find_span
 from drin_pyg.evaluation import relation_scores, z_score
-from drin_pyg.features import Candidates
+from drin_pyg.features import Candidates, MELData
 from drin_pyg.graph import candidate_batch, forward_args, pair_of_edge
 from drin_pyg.nn import DRIN
-from drin_pyg.training import MELData, load_data, read_run
+from drin_pyg.training import load_run
 from drin_pyg.vocabulary import EDGE_TYPES
 
 NUM_CANDIDATES = 32
@@ -82,9 +82,8 @@ class Linker:
         Raises:
             FileNotFoundError: If there is no trained model in the folder.
         """
-        recipe, data = read_run(folder)
-        model = DRIN.from_pretrained(Path(folder) / 'model')
-        return cls(model, load_data(data, progress), recipe.context)
+        recipe, model, data = load_run(folder, progress=progress)
+        return cls(model, data, recipe.context)
 
     def link(
         self,
@@ -106,22 +105,24 @@ class Linker:
             k: How many to return.
 
         Raises:
-            ValueError: If the text is empty, a candidate is unknown, or an image cannot be read.
-            FileNotFoundError: If an image file is missing.
+            ValueError: If the text is empty, or a candidate is unknown.
+            PictureError: If an image is missing or cannot be used.
         """
         for name, text in (('sentence', sentence), ('mention', mention)):
             if not text.strip():
                 raise ValueError(f"The {name} is empty; there is nothing to link")
-        record = Mention('0', mention, sentence, tuple(_picture(path) for path in images))
-        tables = self.data.features.tables([record])
+        span = find_span(sentence, mention)
+        record = Mention('0', mention, sentence, tuple(Picture(Path(path)) for path in images), span=span)
+        for picture in record.pictures:
+            picture.open()  # the user named it, so a bad one is an error and not a missing image
+        tables = self.data.tables_of([record])
         if candidates is None:
             lists = self._retrieve(tables, mention)
         else:
-            row = {entity.id: i for i, entity in enumerate(self.data.entities)}
-            unknown = [name for name in candidates if name not in row]
-            if unknown:
-                raise ValueError(f"The knowledge base has no entity '{unknown[0]}'")
-            lists = Candidates.from_lists([[row[name] for name in candidates]])
+            rows = self.data.entities.rows(candidates).tolist()
+            if -1 in rows:
+                raise ValueError(f"The knowledge base has no entity '{candidates[rows.index(-1)]}'")
+            lists = Candidates.from_lists([rows])
         batch = candidate_batch(tables, lists, context=self.context)
         with torch.inference_mode():
             scores, trace = self.model.trace(**forward_args(batch))
@@ -175,16 +176,3 @@ def pair_weights(batch, trace: list[dict]) -> dict[str, list[Tensor]]:
 
 def _number(x: Tensor) -> float | None:
     return None if bool(x.isnan()) else float(x)
-
-
-def _picture(path: str | Path) -> Picture:
-    from PIL import UnidentifiedImageError
-
-    picture = Picture(Path(path))
-    try:
-        picture.open()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no image file '{path}'") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"'{path}' is no image that can be read: {error}") from error
-    return picture

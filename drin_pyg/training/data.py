@@ -1,52 +1,25 @@
-from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from drin_pyg.datasets import EmojiMEL, Entity, Mention
-from drin_pyg.features import Candidates, OfflineFeatures, PairTables
+from drin_pyg.datasets import EmojiMEL
+from drin_pyg.features import Encoding, MELData, OfflineFeatures, encode, load_tables
+from drin_pyg.files import cache_folder
 
 EMOJI = 'emoji'
 
 
-@dataclass(frozen=True, eq=False)
-class MELData:
-    r"""A data set with its features, ready to train on.
+def load_data(source: str | Path = EMOJI, progress: bool = False) -> MELData:
+    r"""Data to train on.
 
     Args:
-        tables: Features and first weights.
-        candidates: Candidate lists and answers.
-        split: Split name to its mentions, int64 ``[B]``.
-        mentions: The mentions, in the order of the tables.
-        entities: The knowledge base.
-        features: What made the tables; makes those of new mentions too.
-    """
-
-    tables: PairTables
-    candidates: Candidates
-    split: dict[str, Tensor]
-    mentions: Sequence[Mention]
-    entities: Sequence[Entity]
-    features: OfflineFeatures
-
-
-def load_data(source: str = EMOJI, progress: bool = False) -> MELData:
-    r"""Reads a data set and computes (or finds in the cache) its features.
-
-    Args:
-        source: ``"emoji"`` for the packaged :class:`~drin_pyg.datasets.EmojiMEL`, or a folder with
-            its five files.
+        source: A folder that ``drin-pyg encode`` wrote, or ``"emoji"`` for the packaged
+            :class:`~drin_pyg.datasets.EmojiMEL` with the offline features, which are computed once
+            and kept in the cache folder.
         progress: Whether to show progress bars.
 
     Raises:
-        FileNotFoundError: Naming the file that is missing.
+        FileNotFoundError: If the folder holds no tables.
+        ValueError: If its files are damaged or do not belong together.
     """
-    dataset = EmojiMEL() if source == EMOJI else EmojiMEL(source)
-    features = OfflineFeatures(dataset.entities, progress)
-    split = {
-        name: torch.tensor([i for i, mention in enumerate(dataset.mentions) if mention.split == name])
-        for name in dataset.splits
-    }
-    return MELData(features.tables(dataset.mentions), features.candidates(dataset.mentions), split, dataset.mentions,
-                   dataset.entities, features)
+    if str(source) == EMOJI:
+        return encode(EmojiMEL(), OfflineFeatures(Encoding(cache_folder(), progress=progress)))
+    return load_tables(source, Encoding(progress=progress))

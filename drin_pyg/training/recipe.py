@@ -1,6 +1,7 @@
-import json
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,18 +59,50 @@ class Recipe:
         model = DRIN.published(**arguments) if self.published else DRIN(**arguments)
         return warm_start(model, tables, candidates, mention) if self.warm_start else model
 
+    def changed(self, changes: dict[str, Any], path: str | Path | None = None) -> 'Recipe':
+        r"""A recipe with some fields changed.
+
+        Args:
+            changes: Field name to value.
+            path: The file they came from, for errors.
+
+        Raises:
+            ValueError: If there is no such field, or a value is of another kind than the default.
+        """
+        changes = dict(changes)
+        place = f"'{path}': " if path is not None else ''
+        default = {f.name: f.default if f.default is not MISSING else f.default_factory() for f in fields(self)}
+        for name, value in list(changes.items()):
+            if name not in default:
+                raise ValueError(f"{place}a training recipe has no '{name}'; it has {', '.join(default)}")
+            if isinstance(default[name], float) and isinstance(value, str):  # YAML reads 5e-4 as a word
+                with suppress(ValueError):
+                    value = changes[name] = float(value)
+            kind = (int, float) if isinstance(default[name], float) else type(default[name])
+            if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default[name], bool):
+                raise ValueError(f"{place}'{name}' of a training recipe must be of type "
+                                 f"{type(default[name]).__name__}, got {value!r:.60}")
+        return replace(self, **changes)
+
     def save(self, path: Path) -> None:
-        r"""Writes the recipe as JSON."""
-        write_atomic(path, json.dumps(asdict(self), indent=2).encode() + b'\n')
+        r"""Writes the recipe as YAML."""
+        import yaml
+
+        write_atomic(path, yaml.safe_dump(asdict(self), sort_keys=False).encode())
 
     @classmethod
     def load(cls, path: Path) -> 'Recipe':
-        r"""Reads a recipe that :meth:`save` wrote.
+        r"""Reads a recipe that :meth:`save` wrote, or a person; fields that are not there keep their default.
 
         Raises:
             ValueError: If the file is no recipe.
         """
+        import yaml
+
         try:
-            return cls(**json.loads(Path(path).read_text(encoding='utf-8')))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"'{path}' is no training recipe: {error}") from error
+            settings = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"'{path}' is no YAML: {error}") from error
+        if not isinstance(settings, dict):
+            raise ValueError(f"'{path}' is no training recipe: it holds no 'name: value' lines")
+        return cls().changed(settings, path)

@@ -4,34 +4,104 @@ import csv
 import json
 from pathlib import Path
 
+from drin_pyg.features import MELData
+from drin_pyg.features.tables_folder import read_manifest
 from drin_pyg.files import write_atomic
+from drin_pyg.nn import DRIN
+from drin_pyg.training.data import EMOJI, load_data
+from drin_pyg.training.data_module import CandidateDataModule
+from drin_pyg.training.fit import FitResult, fit
 from drin_pyg.training.recipe import Recipe
 
+FORMAT = 1
+RUN, RECIPE = 'run.json', 'recipe.yaml'
 
-def save_run(folder: Path, recipe: Recipe, data: str) -> None:
-    r"""Writes ``recipe.json`` and ``run.json`` beside a trained model.
+
+def train_run(
+    data: MELData,
+    source: str | Path,
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    progress: bool = True,
+    accelerator: str = 'auto',
+) -> FitResult:
+    r"""Trains a model on a data set and writes all that :func:`load_run` needs.
+
+    Args:
+        data: The data.
+        source: Where it came from; see :func:`load_data`.
+        recipe: The model and how it is trained.
+        folder: Where the run is written.
+        seed: Seed of parameters, order and dropout.
+        resume: As in :func:`fit`, as are the others.
+
+    Raises:
+        FileExistsError: If ``folder`` holds a run and ``resume`` is False.
+        ValueError: If there are no mentions to train on or to validate with.
+    """
+    for name in ('train', 'val'):
+        if name not in data.split:
+            raise ValueError(f"There are no answered mentions of the split '{name}', but training needs some; there "
+                             f"are {', '.join(data.split) or 'none at all'}")
+    folder = Path(folder)
+    model = recipe.build(data.tables, data.candidates, data.split['train'], seed)
+    module = CandidateDataModule(data.tables, data.candidates, data.split, max_pairs=recipe.max_pairs,
+                                 context=recipe.context, seed=seed)
+    result = fit(model, module, folder, loss=recipe.loss, lr=recipe.lr, max_epochs=recipe.max_epochs,
+                 patience=recipe.patience, seed=seed, resume=resume, progress=progress, accelerator=accelerator)
+    save_run(folder, recipe, source)
+    return result
+
+
+def save_run(folder: Path, recipe: Recipe, source: str | Path) -> None:
+    r"""Writes ``recipe.yaml`` and ``run.json`` beside a trained model.
 
     Args:
         folder: The run's folder.
         recipe: How the model was trained.
-        data: Source of the data; see :func:`load_data`.
+        source: Source of the data; see :func:`load_data`.
     """
-    recipe.save(folder / 'recipe.json')
-    write_atomic(folder / 'run.json', json.dumps({'format': 1, 'data': data}, indent=2).encode() + b'\n')
+    recipe.save(folder / RECIPE)
+    run = {'format': FORMAT, 'data': EMOJI}
+    if str(source) != EMOJI:
+        run |= {'data': str(Path(source).resolve()), 'tables': read_manifest(source)['key']}
+    write_atomic(folder / RUN, json.dumps(run, indent=2).encode() + b'\n')
 
 
-def read_run(folder: str | Path) -> tuple[Recipe, str]:
-    r"""Recipe and data source of a run.
+def load_run(
+    folder: str | Path,
+    source: str | Path | None = None,
+    progress: bool = False,
+) -> tuple[Recipe, DRIN, MELData]:
+    r"""Recipe, model and data of a run.
+
+    Args:
+        folder: The run's folder.
+        source: Other data than the run's own; see :func:`load_data`.
+        progress: Whether to show progress bars.
 
     Raises:
-        FileNotFoundError: If the folder is no training run.
+        FileNotFoundError: If the folder is no training run, or its data is gone.
+        ValueError: If the data is not that of the run any more, or of other widths.
     """
     folder = Path(folder)
-    for name in ('run.json', 'recipe.json'):
+    for name in (RUN, RECIPE):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"'{folder}' is no training run: '{name}' is missing")
-    run = json.loads((folder / 'run.json').read_text(encoding='utf-8'))
-    return Recipe.load(folder / 'recipe.json'), run['data']
+    recipe = Recipe.load(folder / RECIPE)
+    try:
+        run = json.loads((folder / RUN).read_text(encoding='utf-8'))
+        own, key = run['data'], run.get('tables')
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{folder / RUN}' is damaged: {error}") from error
+    model = DRIN.from_pretrained(folder / 'model')
+    if source is None and key is not None and read_manifest(own)['key'] != key:
+        raise ValueError(f"'{own}' holds other tables than those the run '{folder}' was trained on; name the data to "
+                         f"use instead, if that is meant")
+    return recipe, model, load_data(own if source is None else source, progress)
 
 
 def read_curve(folder: str | Path) -> list[dict[str, float]]:

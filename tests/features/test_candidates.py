@@ -30,7 +30,7 @@ def test_y_marks_every_copy_of_the_answer_and_none_of_nil():
 
 
 def test_y_needs_gold():
-    with pytest.raises(ValueError, match="no 'gold' answers"):
+    with pytest.raises(ValueError, match=r"no 'gold' answers"):
         _ = Candidates.from_lists(LISTS).y
 
 
@@ -87,7 +87,7 @@ def test_field_of_a_wrong_form_is_named(name, spoil):
 
 
 def test_gold_of_another_length_is_named():
-    with pytest.raises(ValueError, match="'gold' has 2 answers for 3 mentions"):
+    with pytest.raises(ValueError, match=r"'gold' has 2 answers for 3 mentions"):
         Candidates(PTR, ENTITY, torch.tensor([0, 1]))
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drin_pyg.datasets import EmojiMEL, Mention
-from drin_pyg.features import NIL, OfflineFeatures
+from drin_pyg.datasets import EmojiMEL, Mention, Picture
+from drin_pyg.features import OfflineFeatures, TextEncoder, pair_tables
 from drin_pyg.features.offline import RIDGE
 from drin_pyg.vocabulary import (
     EDGE_TYPES,
@@ -19,13 +19,6 @@ from drin_pyg.vocabulary import (
 )
 
 BARE, DOUBLE = 3, 5  # an entity without a picture and one with two
-
-
-@pytest.fixture(scope='module', autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('DRIN_PYG_CACHE', str(tmp_path_factory.mktemp('cache')))
-        yield
 
 
 @pytest.fixture(scope='module')
@@ -48,12 +41,18 @@ def mentions(entities):
 
 @pytest.fixture(scope='module')
 def features(entities):
-    return OfflineFeatures(entities)
+    preset = OfflineFeatures()
+    return preset, preset.entities(entities)
+
+
+def make(features, mentions):
+    preset, entity_side = features
+    return pair_tables(preset.mentions(mentions), entity_side)
 
 
 @pytest.fixture(scope='module')
 def tables(features, mentions):
-    return features.tables(mentions)
+    return make(features, mentions)
 
 
 def cosines(a, b):
@@ -81,7 +80,9 @@ def unit(x):
 
 
 def test_texts(features, tables, entities, mentions):
-    encode = features.text_encoder
+    def encode(texts):
+        return TextEncoder.minilm()(texts)['mean']
+
     torch.testing.assert_close(tables.x[ENTITY_TEXT], encode([f'{e.name}. {e.description}' for e in entities]))
     torch.testing.assert_close(tables.x[MENTION_TEXT], encode([mention.sentence for mention in mentions]))
 
@@ -127,7 +128,7 @@ def test_weights_are_cosines_in_range(tables):
 
 def test_no_mention_is_used_in_fitting(entities, features, mentions, tables):
     # A mention's rows do not depend on which others there are, before or at the same time.
-    again = features.tables([*mentions[1:], replace(mentions[0], sentence='something else')])
+    again = make(features, [*mentions[1:], replace(mentions[0], sentence='something else')])
     for edge_type in EDGE_TYPES:
         torch.testing.assert_close(again.weight[edge_type][1], tables.weight[edge_type][1])
     assert again.x[ENTITY_IMAGE].equal(tables.x[ENTITY_IMAGE])
@@ -136,30 +137,43 @@ def test_no_mention_is_used_in_fitting(entities, features, mentions, tables):
 
 
 def test_nobody_has_a_picture_among_the_mentions(features, mentions):
-    tables = features.tables(mentions[1:2])
+    tables = make(features, mentions[1:2])
     assert tables.x[MENTION_IMAGE].shape == (0, tables.x[ENTITY_IMAGE].size(1))
     assert tables.weight[IMAGE_TEXT][0].size(0) == 0
     assert tables.ptr[MENTION_IMAGE].tolist() == [0, 0]
 
 
 def test_no_mentions(features):
-    assert features.tables([]).num_mentions == 0
+    assert make(features, []).num_mentions == 0
 
 
-def test_candidates(features, mentions):
-    candidates = features.candidates(mentions)
-    assert candidates.ptr.tolist() == [0, 4, 6, 6]
-    assert candidates.entity.tolist() == [0, 1, 2, 3, BARE, DOUBLE]
-    assert candidates.gold.tolist() == [0, BARE, NIL]
+def test_state_takes_the_place_of_the_entities(features, mentions, tables):
+    other = OfflineFeatures()
+    other.load_state(features[0].state)
+    again = make((other, features[1]), mentions)
+    for edge_type in EDGE_TYPES:
+        assert again.weight[edge_type][0].equal(tables.weight[edge_type][0])
 
 
-@pytest.mark.parametrize('change', [{'candidates': ('nobody', )}, {'answer': 'nobody'}])
-def test_unknown_entity_is_named(features, mentions, change):
-    with pytest.raises(ValueError, match=r"Mention 'a' names the entity 'nobody', which is not in .* of 30 entities"):
-        features.candidates([replace(mentions[0], **change)])
+def test_translations_learn_from_a_part_of_many_pictures(entities, monkeypatch):
+    monkeypatch.setattr('drin_pyg.features.offline.MAX_FIT', 10)
+    preset = OfflineFeatures()
+    preset.entities(entities)
+    assert preset.state['to_image.source'].shape == (10, 384)
+    assert preset.state['to_text.source'].size(0) == preset.state['to_text.dual'].size(0) == 10
 
 
 def test_entities_without_pictures_are_refused(entities):
     bare = [replace(entity, pictures=()) for entity in entities[:4]]
-    with pytest.raises(ValueError, match='but only 1 of the 4 entities have one'):
-        OfflineFeatures([*bare[:3], entities[0]])
+    with pytest.raises(ValueError, match='but only 1 of 4 entities have one'):
+        OfflineFeatures().entities([*bare[:3], entities[0]])
+
+
+def test_picture_that_cannot_be_used_is_no_row(entities, tmp_path):
+    (tmp_path / 'bad.png').write_bytes(b'bad')
+    broken = replace(entities[2], pictures=(Picture(tmp_path / 'bad.png'), *entities[2].pictures,
+                                            Picture(tmp_path / 'gone.png')))
+    preset = OfflineFeatures()
+    side = preset.entities([*entities[:2], broken, *entities[3:]])
+    assert side.ptr.equal(OfflineFeatures().entities(entities).ptr)
+    assert preset.unusable == {str(tmp_path / 'bad.png'): 'not an image', str(tmp_path / 'gone.png'): 'missing'}

@@ -4,14 +4,9 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from drin_pyg.features import describe_pictures, picture_descriptors
+from drin_pyg.datasets import Picture
+from drin_pyg.features import DescriptorEncoder, describe_pictures, encode_rows
 from drin_pyg.features.picture_descriptors import BLOCKS, oriented_gradients
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv('DRIN_PYG_CACHE', str(tmp_path / 'cache'))
-    return tmp_path / 'cache'
 
 
 def drawing(size=64, place=(8, 8), scale=1, colour='brown', shape='cross', mode='RGB'):
@@ -84,23 +79,13 @@ def test_no_pictures():
     assert describe_pictures([]).shape == (0, 2613)
 
 
-def test_equal_pictures_are_described_once(monkeypatch):
-    seen = []
-    describe = picture_descriptors._describe
-    monkeypatch.setattr(picture_descriptors, '_describe',
-                        lambda pictures, progress: seen.append(len(pictures)) or describe(pictures, progress))
-    out = describe_pictures([drawing(), drawing(shape='frame'), drawing(), drawing()])
-    assert seen == [2]
-    assert out[0].equal(out[2])
-    assert out[0].equal(out[3])
-    assert not torch.allclose(out[0], out[1])
-
-
-def test_second_time_comes_from_the_cache(monkeypatch, cache):
-    out = describe_pictures([drawing()])
-    monkeypatch.setattr(picture_descriptors, '_describe', lambda *_: pytest.fail('it is in the cache'))
-    assert describe_pictures([drawing()]).equal(out)
-    assert len(list(cache.iterdir())) == 1
+def test_encoder_gives_the_same(tmp_path):
+    paths = [tmp_path / f'{i}.png' for i in range(3)]
+    for path, shape in zip(paths, ('frame', 'cross', 'frame'), strict=True):
+        drawing(shape=shape).save(path)
+    found = encode_rows(DescriptorEncoder(), [Picture(path) for path in paths])
+    assert found.index.tolist() == [0, 1, 0]
+    assert found.columns['descriptors'].equal(describe_pictures([drawing(shape='frame'), drawing(shape='cross')]))
 
 
 def test_one_of_many_equals_one_alone():

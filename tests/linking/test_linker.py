@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from drin_pyg.datasets import PictureError
 from drin_pyg.graph import forward_args, pair_graph
 from drin_pyg.linking import Linker, format_links
 from drin_pyg.vocabulary import RELATIONS
@@ -36,7 +37,7 @@ def test_a_mention_of_ones_own_is_linked(linker, picture):
 def test_scores_are_those_of_the_model(linker, emoji_data, picture):
     mention = swan(emoji_data)
     row = {entity.id: i for i, entity in enumerate(emoji_data.entities)}
-    tables = emoji_data.features.tables([mention])
+    tables = emoji_data.tables_of([mention])
     links = {link.entity.id: link for link in linker.link(
         mention.sentence, mention.surface, [picture], mention.candidates, k=32)}
     for entity in mention.candidates[:5]:
@@ -75,10 +76,10 @@ def test_nonsense_is_named(linker, arguments, message):
 
 
 def test_a_missing_and_a_damaged_image_are_named(linker, tmp_path):
-    with pytest.raises(FileNotFoundError, match='no image file'):
+    with pytest.raises(PictureError, match=r"none.png' is missing"):
         linker.link('x', 'x', [tmp_path / 'none.png'])
     (tmp_path / 'text.jpg').write_text('no picture')
-    with pytest.raises(ValueError, match='no image that can be read'):
+    with pytest.raises(PictureError, match=r"text.jpg' is not an image"):
         linker.link('x', 'x', [tmp_path / 'text.jpg'])
 
 

@@ -1,0 +1,75 @@
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drin_pyg.cli.app import Config, Json, Quiet, app, read_config
+
+Source = Annotated[str, typer.Argument(help="Folder of a data set (its layout is recognised), or 'emoji' for the "
+                                            "packaged EmojiMEL.")]
+
+
+@app.command()
+def describe(
+    source: Source,
+    strict: Annotated[bool, typer.Option('--strict', help='Exit with 1 if anything was unusable.')] = False,
+    pictures: Annotated[bool, typer.Option(help='Open each picture, which takes the longest.')] = True,
+    workers: Annotated[int, typer.Option(min=1, help='Processes that open pictures.')] = 2,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print what a data set holds, and what in it cannot be used."""
+    from json import dumps
+
+    from drin_pyg.datasets import describe, open_dataset
+
+    found = describe(open_dataset(source), open_pictures=pictures, workers=workers, progress=not quiet)
+    typer.echo(dumps(found.to_dict(), indent=2, ensure_ascii=False) if json else found.format())
+    if strict and found.findings.unusable:
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    source: Source,
+    target: Annotated[Path, typer.Argument(help='Folder to write.')],
+    copy_images: Annotated[bool, typer.Option('--copy-images', help='Copy pictures, so that the folder can be '
+                                                                    'moved; default: refer to them.')] = False,
+) -> None:
+    """Write any data set in the canonical form: entities.jsonl and mentions.jsonl."""
+    from drin_pyg.datasets import convert, open_dataset
+
+    dataset = open_dataset(source)
+    convert(dataset, target, copy_images)
+    typer.echo(f'{len(dataset.entities):,} entities and {len(dataset.mentions):,} mentions: {target}')
+    if dataset.findings.counts:
+        typer.echo(f'Found on the way (! = not usable as it stands):\n{dataset.findings.format()}')
+
+
+@app.command()
+def encode(
+    source: Source,
+    out: Annotated[Path, typer.Option(help='Folder for the tables.')],
+    preset: Annotated[str | None, typer.Option(help="'offline' (MiniLM and descriptors of drawings, no download), "
+                                                    "'text' (MiniLM alone), 'paper' (BERT, ResNet-152, Faster R-CNN, "
+                                                    "CLIP) or 'clip'. Default: offline.")] = None,
+    setting: Annotated[list[str] | None, typer.Option('--set', help='NAME=VALUE: an option of the preset, such as '
+                                                                    'text=/folder/bert. Repeatable.')] = None,
+    config: Config = None,
+    device: Annotated[str, typer.Option(help="Where models run: 'cpu', 'cuda', 'cuda:1'.")] = 'cpu',
+    workers: Annotated[int, typer.Option(min=0, help='Processes that decode pictures; 0: none of their own.')] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Encode a data set with frozen encoders. Goes on where it was stopped."""
+    from drin_pyg.features import encode_folder
+
+    settings = read_config(config)
+    preset = preset or settings.pop('preset', 'offline')
+    settings.pop('preset', None)
+    for entry in setting or ():
+        name, equals, value = entry.partition('=')
+        if not equals:
+            raise ValueError(f"--set takes NAME=VALUE, got '{entry}'")
+        settings[name] = int(value) if value.isdecimal() else value
+    summary = encode_folder(source, out, preset, settings, device=device, num_workers=workers, progress=not quiet)
+    typer.echo(summary)

@@ -1,0 +1,125 @@
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from drin_pyg.cli.app import Config, Json, Quiet, app, read_config
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Argument(help="Folder that `drin-pyg encode` wrote, or 'emoji' for the packaged "
+                                             "EmojiMEL.")],
+    out: Annotated[Path, typer.Option(help='Folder for the run: model, log, checkpoints, recipe.yaml.')],
+    preset: Annotated[Literal['best', 'published'],
+                      typer.Option(help='The best known recipe, or the paper to the letter.')] = 'best',
+    config: Config = None,
+    context: Annotated[Literal['pair', 'mention'] | None,
+                       typer.Option(help="Each candidate in a graph of its own ('pair'), or all candidates of a "
+                                         "mention in one. Default: the preset's.")] = None,
+    without: Annotated[list[str] | None,
+                       typer.Option(help='Name of a relation to switch off. Repeatable.')] = None,
+    static: Annotated[bool, typer.Option('--static', help='Leave edge weights as they are.')] = False,
+    width: Annotated[int | None, typer.Option(min=1, help='Width of the vertices.')] = None,
+    layers: Annotated[int | None, typer.Option(min=0, help='Number of dynamic layers.')] = None,
+    loss: Annotated[str | None, typer.Option(help="'softmax' or 'margin'.")] = None,
+    lr: Annotated[float | None, typer.Option(min=0, help='Learning rate of Adam.')] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help='Most epochs.')] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help='Epochs without a better validation MRR before '
+                                                             'stopping.')] = None,
+    max_pairs: Annotated[int | None, typer.Option(min=1, help='Mention-candidate pairs per batch.')] = None,
+    seed: Annotated[int, typer.Option(help='Seed of parameters, order and dropout.')] = 0,
+    resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder.')] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model; the best epoch by validation MRR is kept."""
+    from drin_pyg.training import Recipe, load_data, train_run
+    from drin_pyg.vocabulary import RELATIONS
+
+    unknown = set(without or ()) - set(RELATIONS)
+    if unknown:
+        raise ValueError(f"Unknown relation '{min(unknown)}'; known are {', '.join(RELATIONS)}")
+    model = {'hidden_channels': width, 'num_layers': layers, 'dynamic': False if static else None,
+             'relations': [name for name in RELATIONS if name not in without] if without else None}
+    changes = {'context': context, 'loss': loss, 'lr': lr, 'max_epochs': epochs,
+               'patience': patience, 'max_pairs': max_pairs}
+    recipe = Recipe() if preset == 'best' else Recipe.paper()
+    if config is not None:
+        recipe = recipe.changed(read_config(config), config)
+    recipe = recipe.changed({'model': {**recipe.model, **{k: v for k, v in model.items() if v is not None}},
+                             **{k: v for k, v in changes.items() if v is not None}})
+    loaded = load_data(data, not quiet)
+    for note in loaded.notes.values():
+        typer.echo(f'Note: {note}')
+    result = train_run(loaded, data, recipe, out, seed=seed, resume=resume, progress=not quiet)
+    typer.echo(f'Best validation MRR {result.best_val_mrr:.4f} in {result.epochs} epochs, {result.seconds:.0f} s. '
+               f'Run: {out}')
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help='Folder that `drin-pyg train` wrote.')],
+    split: Annotated[Literal['train', 'val', 'test'], typer.Option(help='Which mentions.')] = 'test',
+    data: Annotated[str | None, typer.Option(help='Other tables than those the model was trained on.')] = None,
+    tie: Annotated[Literal['pessimistic', 'realistic', 'optimistic'],
+                   typer.Option(help='How ties count.')] = 'pessimistic',
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank the candidates of a split and print raw, conditional and recall figures side by side."""
+    from json import dumps
+
+    from drin_pyg.evaluation import evaluate_scores
+    from drin_pyg.training import CandidateDataModule, load_run, predict
+
+    recipe, model, loaded = load_run(run, data, not quiet)
+    module = CandidateDataModule(loaded.tables, loaded.candidates, loaded.split, max_pairs=recipe.max_pairs,
+                                 context=recipe.context)
+    scores = predict(model, module, split)
+    metrics = evaluate_scores(scores, loaded.candidates.select(loaded.split[split]), tie)
+    typer.echo(dumps(metrics.to_dict(), indent=2) if json else metrics.format())
+
+
+@app.command()
+def link(
+    run: Annotated[Path, typer.Argument(help='Folder of a trained run, such as report/best.')],
+    sentence: Annotated[str, typer.Option(help='The text around the mention.')],
+    mention: Annotated[str, typer.Option(help='The words that mention the entity.')],
+    image: Annotated[list[Path] | None,
+                     typer.Option(help='Image beside the text. Repeatable; may be left out.')] = None,
+    candidate: Annotated[list[str] | None, typer.Option(help='Entity id to compare. Repeatable; default: 32 are '
+                                                             'retrieved.')] = None,
+    k: Annotated[int, typer.Option('-k', min=1, help='Candidates to print.')] = 5,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Link one mention: ranked candidates, and the relation weights that explain them."""
+    from json import dumps
+
+    from drin_pyg.linking import Linker, format_links
+
+    links = Linker.from_pretrained(run, not quiet).link(sentence, mention, image or (), candidate, k)
+    records = [entry.to_dict() for entry in links]
+    typer.echo(dumps(records, indent=2, ensure_ascii=False) if json else format_links(links))
+
+
+@app.command()
+def parity(
+    folders: Annotated[list[Path], typer.Argument(help='Folders in the published preprocessed format, with '
+                                                       'config.json, parameters.npz and expected.npz.')],
+    tolerance: Annotated[float, typer.Option(help='Largest absolute difference allowed (float64).')] = 1e-9,
+) -> None:
+    """Compare with the published implementation's numbers; exit 1 above the tolerance."""
+    from drin_pyg.evaluation.parity import published_parity
+
+    results = [(folder, published_parity(folder)) for folder in folders]
+    names = list(vars(results[0][1]))
+    typer.echo('  '.join(['largest absolute difference of'.ljust(32), *(name.rjust(25) for name in names)]))
+    for folder, result in results:
+        cells = ['-' if value is None else f'{value:.1e}' for value in vars(result).values()]
+        typer.echo('  '.join([folder.name.ljust(32), *(cell.rjust(25) for cell in cells)]))
+    worst = max(result.largest for _, result in results)
+    verdict = 'within' if worst <= tolerance else 'ABOVE'
+    typer.echo(f'Largest of all: {worst:.1e}, {verdict} the tolerance {tolerance:g}')
+    if not worst <= tolerance:  # also if it is NaN
+        raise typer.Exit(1)

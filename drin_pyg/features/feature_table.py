@@ -1,0 +1,145 @@
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drin_pyg.files import write_atomic
+
+MANIFEST, PROGRESS = 'manifest.json', 'progress.json'
+
+
+class FeatureTable:
+    r"""Rows of frozen features on disk: memory-mapped columns and a manifest of what they are.
+
+    A folder with one ``.npy`` file a column (float32, ``[rows, width]``) and ``manifest.json``: the
+    encoder's spec, the digest of the items, and which rows could not be encoded, with the reason.
+    The manifest is written last, so a folder without one is a table under construction.
+
+    Args:
+        folder: The folder.
+        key: Digest the table must have been made from; None to take any.
+
+    Raises:
+        FileNotFoundError: If there is no finished table.
+        ValueError: If the table was made from something else, or a file is damaged, naming it.
+    """
+
+    def __init__(self, folder: str | Path, key: str | None = None):
+        self.folder = Path(folder)
+        if not (self.folder / MANIFEST).is_file():
+            raise FileNotFoundError(f"'{self.folder}' holds no finished feature table: '{MANIFEST}' is missing")
+        try:
+            self.manifest: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text(encoding='utf-8'))
+            self.num_rows: int = self.manifest['num_rows']
+            self.failed = {int(row): reason for row, reason in self.manifest['failed'].items()}
+            names = self.manifest['columns']
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"'{self.folder / MANIFEST}' is damaged: {error}; remove the folder and encode "
+                             f"again") from error
+        if key is not None and self.manifest.get('key') != key:
+            raise ValueError(f"'{self.folder}' was made from other items or by another encoder "
+                             f"({self.manifest.get('spec')}); remove it, or name another folder")
+        self.columns = {name: map_array(self.folder / f'{name}.npy') for name in names}
+        for name, column in self.columns.items():
+            if column.size(0) != self.num_rows:
+                raise ValueError(f"'{self.folder / name}.npy' has {column.size(0)} rows instead of {self.num_rows}; "
+                                 f"remove the folder and encode again")
+
+    def __getitem__(self, column: str) -> Tensor:
+        """A column, float32 ``[rows, width]``, mapped from disk."""
+        return self.columns[column]
+
+
+class FeatureTableWriter:
+    r"""Writes a :class:`FeatureTable` batch by batch, and goes on where it was stopped.
+
+    Rows are appended, and only then counted in ``progress.json``: whatever a killed process wrote
+    beyond the count is cut off.
+
+    Args:
+        folder: The folder.
+        key: Digest of the items and the encoder.
+        spec: The encoder's spec.
+        num_rows: Rows there will be.
+    """
+
+    def __init__(self, folder: Path, key: str, spec: dict[str, Any], num_rows: int):
+        self.folder, self.key, self.spec, self.num_rows = folder, key, spec, num_rows
+        self.done, self.failed, self.widths = 0, {}, {}
+        self._files: dict[str, Any] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / PROGRESS).is_file():
+            progress = json.loads((folder / PROGRESS).read_text(encoding='utf-8'))
+            if progress['key'] == key:  # else it is a leftover of something else, and written over
+                self.done, self.failed, self.widths = progress['done'], progress['failed'], progress['widths']
+        for name, width in self.widths.items():
+            self._open(name, width)
+
+    def _open(self, name: str, width: int) -> None:
+        path = self.folder / f'{name}.npy'
+        header = {'descr': '<f4', 'fortran_order': False, 'shape': (self.num_rows, width)}
+        file = self._files[name] = open(path, 'r+b' if path.is_file() else 'w+b')  # noqa: SIM115
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + self.done * width * 4)
+        file.seek(0, os.SEEK_END)
+
+    def append(self, columns: dict[str, Tensor], failed: dict[int, str]) -> None:
+        """Appends rows ``[B, width]`` of each column; ``failed`` are those that mean nothing, with reasons."""
+        if not self.widths:
+            self.widths = {name: rows.size(1) for name, rows in columns.items()}
+            for name, width in self.widths.items():
+                self._open(name, width)
+        for name, rows in columns.items():
+            rows.contiguous().numpy().tofile(self._files[name])
+        self.failed |= {str(self.done + i): reason for i, reason in failed.items()}
+        self.done += next(iter(columns.values())).size(0)
+
+    def save_progress(self) -> None:
+        """Makes what was appended so far survive a kill."""
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        state = {'key': self.key, 'done': self.done, 'failed': self.failed, 'widths': self.widths}
+        write_atomic(self.folder / PROGRESS, json.dumps(state).encode())
+
+    def finish(self) -> FeatureTable:
+        """Writes the manifest and opens the table."""
+        self.close()
+        manifest = {'format': 1, 'key': self.key, 'spec': self.spec, 'num_rows': self.num_rows, 'dtype': 'float32',
+                    'columns': list(self.widths), 'failed': self.failed}
+        write_atomic(self.folder / MANIFEST, json.dumps(manifest, indent=2).encode() + b'\n')
+        (self.folder / PROGRESS).unlink(missing_ok=True)
+        return FeatureTable(self.folder, self.key)
+
+    def close(self) -> None:
+        """Saves the progress of an unfinished table and closes the files."""
+        if self._files:
+            self.save_progress()
+        for file in self._files.values():
+            file.close()
+        self._files = {}
+
+
+def map_array(path: Path) -> Tensor:
+    r"""A ``.npy`` file as a tensor that is read from disk as it is needed.
+
+    The mapping is private: writing to the tensor changes memory, never the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no readable array, naming it.
+    """
+    try:
+        array = np.load(path, mmap_mode='c', allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"'{path}' is missing") from None
+    except (ValueError, EOFError, OSError) as error:
+        try:  # an empty array cannot be mapped
+            array = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError):
+            raise ValueError(f"'{path}' is no readable array: {error}") from error
+    return torch.from_numpy(array)

@@ -1,0 +1,78 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from drin_pyg.datasets import KnowledgeBase, MELDataset, Mention, draw_split
+from drin_pyg.features.candidates import Candidates
+from drin_pyg.features.pair_tables import PairTables
+from drin_pyg.features.preset import Preset
+from drin_pyg.features.side_tables import pair_tables, side_tables
+
+
+@dataclass(frozen=True, eq=False)
+class MELData:
+    r"""A data set with its features, ready to train on.
+
+    Args:
+        tables: Features and first weights.
+        candidates: Candidate lists and answers.
+        split: Split name to its mentions, int64 ``[B]``; mentions without an answer are in none.
+        mentions: The mentions, in the order of the tables; empty if only features are known.
+        entities: The knowledge base; None if only features are known.
+        preset: What made the tables, and makes those of new mentions; None if only features are
+            known.
+        notes: What else is to be said of the data.
+    """
+
+    tables: PairTables
+    candidates: Candidates
+    split: dict[str, Tensor]
+    mentions: Sequence[Mention] = ()
+    entities: KnowledgeBase | None = None
+    preset: Preset | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def tables_of(self, mentions: Sequence[Mention]) -> PairTables:
+        r"""Tables of new mentions, and of the entities.
+
+        Raises:
+            ValueError: If the data came as features: nothing is known that could encode a mention.
+        """
+        if self.preset is None:
+            raise ValueError("This data came as features alone, so new mentions cannot be encoded")
+        return pair_tables(self.preset.mentions(mentions), side_tables(self.tables)[1])
+
+
+def encode(dataset: MELDataset, preset: Preset) -> MELData:
+    r"""Encodes a data set.
+
+    Mentions of a data set without splits are divided by answer, 80/10/10 (:func:`draw_split`), which
+    is noted.
+
+    Raises:
+        ValueError: If no mention has candidates; retrieve some first.
+    """
+    mentions, notes = dataset.mentions, {}
+    if not any(mention.candidates for mention in mentions):
+        raise ValueError(f"No mention of '{dataset.folder}' has candidates; retrieve some first with `drin-pyg "
+                         f"retrieve`")
+    if not any(mention.split for mention in mentions):
+        mentions = draw_split(mentions)
+        notes['split'] = 'drawn by answer, 80/10/10, seed 0: the data has none'
+    out = preset.how.store
+    entity = preset.entities(dataset.entities, out and out / 'entity_side')
+    mention = preset.mentions(mentions, out and out / 'mention_side')
+    return MELData(pair_tables(mention, entity), Candidates.from_records(mentions, dataset.entities),
+                   split_index(mentions), mentions, dataset.entities, preset, notes)
+
+
+def split_index(mentions: Sequence[Mention]) -> dict[str, Tensor]:
+    r"""Split name to the answered mentions that belong to it, int64 ``[B]``."""
+    places: dict[str, list[int]] = {}
+    for i, mention in enumerate(mentions):
+        if mention.split and (mention.nil or mention.answer is not None):
+            places.setdefault(mention.split, []).append(i)
+    order = [name for name in ('train', 'val', 'test') if name in places]
+    return {name: torch.tensor(places[name], dtype=torch.long) for name in order}

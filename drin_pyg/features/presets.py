@@ -1,0 +1,28 @@
+from typing import Any
+
+from drin_pyg.features.clip import ClipFeatures
+from drin_pyg.features.encode_rows import IN_MEMORY, Encoding
+from drin_pyg.features.offline import OfflineFeatures
+from drin_pyg.features.paper import PaperFeatures
+from drin_pyg.features.preset import Preset
+
+PRESETS: dict[str, type[Preset]] = {preset.name: preset for preset in (OfflineFeatures, PaperFeatures, ClipFeatures)}
+
+
+def make_preset(name: str, how: Encoding = IN_MEMORY, **options: Any) -> Preset:
+    r"""A preset by its name.
+
+    Args:
+        name: ``"offline"``, ``"paper"`` or ``"clip"``.
+        how: How encoders are run.
+        **options: Arguments of the preset's class.
+
+    Raises:
+        ValueError: If there is no such preset, or it has no such option.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"There is no preset '{name}'; there are {', '.join(PRESETS)}")
+    try:
+        return PRESETS[name](how=how, **options)
+    except TypeError as error:
+        raise ValueError(f"Preset '{name}': {error}") from error
