@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from drin_pyg.datasets import EmojiMEL, write_mel_folder
 from tests.evaluation.published_reference import write_folder
 
 EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
@@ -18,7 +22,8 @@ def run(*arguments, **environment):
                           capture_output=True, text=True, env={**os.environ, **environment}, timeout=300)
 
 
-@pytest.mark.parametrize('command', [(), ('demo', ), ('train', ), ('evaluate', ), ('link', ), ('parity', )])
+@pytest.mark.parametrize('command', [(), *((name, ) for name in (
+    'demo', 'describe', 'convert', 'retrieve', 'encode', 'train', 'evaluate', 'link', 'parity'))])
 def test_help(command):
     result = run(*command, '--help')
     assert result.returncode == 0
@@ -31,10 +36,19 @@ def test_help(command):
     (('link', 'nowhere', '--sentence', 'x', '--mention', 'x'), "'nowhere' is no training run"),
     (('evaluate', 'nowhere'), "'nowhere' is no training run"),
     (('parity', 'nowhere'), 'config.json'),
-    (('train', 'out', '--data', 'nowhere'), 'is missing'),
-    (('train', 'out', '--without', 'nonsense'), "Unknown relation 'nonsense'"),
+    (('train', 'nowhere', '--out', 'out'), "'nowhere' holds no encoded tables"),
+    (('train', 'emoji', '--out', 'out', '--without', 'nonsense'), "Unknown relation 'nonsense'"),
+    (('train', 'emoji', '--out', 'out', '--config', 'nowhere.yaml'), 'nowhere.yaml'),
+    (('describe', 'nowhere'), "no folder 'nowhere'"),
+    (('describe', '.'), 'no data set that is known here'),
+    (('convert', 'nowhere', 'out'), "no folder 'nowhere'"),
+    (('encode', 'nowhere', '--out', 'out'), "no folder 'nowhere'"),
+    (('encode', 'emoji', '--out', 'out', '--preset', 'nothing'), "no preset 'nothing'"),
+    (('encode', 'emoji', '--out', 'out', '--set', 'x'), 'NAME=VALUE'),
+    (('encode', 'emoji', '--out', 'out', '--set', 'x=1'), "Preset 'offline'"),
+    (('retrieve', 'nowhere', 'out'), "no folder 'nowhere'"),
     (('link', 'nowhere', '--mention', 'x'), 'sentence'),
-    (('train', 'out', '--epochs', '0'), 'epochs'),
+    (('train', 'emoji', '--out', 'out', '--epochs', '0'), 'epochs'),
 ])
 def test_what_the_user_can_mend_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -62,16 +76,88 @@ def test_evaluate_and_link(run_folder):
 
 
 def test_train_and_resume(tmp_path):
-    small = ('train', tmp_path / 'run', '--epochs', 1, '--width', 8, '--layers', 0, '-q')
+    small = ('train', 'emoji', '--out', tmp_path / 'run', '--epochs', 1, '--width', 8, '--layers', 0, '-q')
     result = run(*small)
     assert result.returncode == 0, result.stderr
     assert 'Best validation MRR' in result.stdout
     refused = run(*small)
     assert refused.returncode == 2
     assert 'already holds a training run' in refused.stderr
-    resumed = run(*small[:2], '--epochs', 2, *small[4:], '--resume')
+    resumed = run(*small[:4], '--epochs', 2, *small[6:], '--resume')
     assert resumed.returncode == 0, resumed.stderr
     assert 'in 2 epochs' in resumed.stdout
+
+
+@pytest.fixture(scope='module')
+def own(tmp_path_factory):
+    """A knowledge base of one's own: real records, written by hand in the canonical form."""
+    emoji = EmojiMEL()
+    entities = emoji.entities[::45]
+    known = {entity.id for entity in entities}
+    mentions = [replace(mention, candidates=()) for mention in emoji.mentions if mention.answer in known]
+    folder = tmp_path_factory.mktemp('own') / 'data'
+    write_mel_folder(entities, mentions, folder, copy_images=True)
+    return folder
+
+
+def test_the_whole_way_from_files_to_a_linked_mention(own, tmp_path):
+    """Every step is one command, and its output the next one's input."""
+    described = run('describe', own, '--json', '-q')
+    assert described.returncode == 0, described.stderr
+    found = json.loads(described.stdout)
+    assert found['entities'] == 40
+    assert found['findings']['no_candidates']['count'] == sum(found['mentions'].values())
+
+    steps = [
+        ('convert', own, tmp_path / 'own', '--copy-images'),
+        ('retrieve', tmp_path / 'own', tmp_path / 'listed', '-k', 8, '-q'),
+        ('encode', tmp_path / 'listed', '--out', tmp_path / 'tables', '-q'),
+        ('train', tmp_path / 'tables', '--out', tmp_path / 'run', '--config', tmp_path / 'recipe.yaml', '-q'),
+        ('evaluate', tmp_path / 'run', '--json', '-q'),
+        ('link', tmp_path / 'run', '--sentence', 'it rains', '--mention', 'rain', '--json', '-q'),
+    ]
+    (tmp_path / 'recipe.yaml').write_text('max_epochs: 1\nlr: 1e-3\nmodel:\n  hidden_channels: 16\n')
+    outputs = {}
+    for step in steps:
+        result = run(*step)
+        assert result.returncode == 0, result.stderr
+        outputs[step[0]] = result.stdout
+    assert 'recall@8' in outputs['retrieve']
+    assert 'entity   text 40 x 384' in outputs['encode']
+    metrics = json.loads(outputs['evaluate'])
+    assert metrics['num_mentions'] == found['mentions']['test']
+    assert 0 < metrics['recall'] < 1 or metrics['recall'] == 1
+    assert len(json.loads(outputs['link'])) == 5
+    assert yaml.safe_load((tmp_path / 'run' / 'recipe.yaml').read_text())['lr'] == 1e-3
+
+    # Tables that changed since the run was trained are refused by name.
+    manifest = tmp_path / 'tables' / 'tables.json'
+    manifest.write_text(manifest.read_text().replace('"key": "', '"key": "0'))
+    changed = run('evaluate', tmp_path / 'run', '-q')
+    assert changed.returncode == 2
+    assert 'holds other tables' in changed.stderr
+
+
+def test_describe_strict(own, tmp_path):
+    assert run('describe', own, '--strict', '-q').returncode == 0
+    shutil.copytree(own, tmp_path / 'own')
+    next((tmp_path / 'own' / 'images').iterdir()).write_bytes(b'')
+    result = run('describe', tmp_path / 'own', '--strict', '-q')
+    assert result.returncode == 1
+    assert '1 pictures that cannot be decoded' in result.stdout
+    assert '(empty)' in result.stdout
+    assert run('describe', tmp_path / 'own', '-q').returncode == 0
+    assert run('describe', tmp_path / 'own', '--strict', '--no-pictures', '-q').returncode == 0
+
+
+def test_config_with_nonsense_is_named(tmp_path):
+    for text, message in [('colour: 1', "no 'colour'"), ('lr: fast', "'lr'"), ('- 1', 'lines'), ('{', 'no YAML'),
+                          ('max_epochs: 1.5', "'max_epochs'"), ('warm_start: 1', "'warm_start'")]:
+        (tmp_path / 'recipe.yaml').write_text(text)
+        result = run('train', 'emoji', '--out', tmp_path / 'run', '--config', tmp_path / 'recipe.yaml', '-q')
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert 'recipe.yaml' in result.stderr
 
 
 def test_parity_prints_differences_and_fails_above_the_tolerance(tmp_path):

@@ -2,7 +2,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,14 +42,15 @@ def write_mel_folder(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"'{target}' is already there; name another folder or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f'.{target.name}.'))
+    temporary = target.parent / f'.{target.name}.{os.getpid()}.tmp'
+    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed, and had this number
+    temporary.mkdir()
     try:
         images = _Images(temporary, target, copy_images)
         _write_lines(temporary / ENTITIES, (_entity_line(entity, images) for entity in entities))
         mentions = list(mentions)
         with_split = any(mention.split for mention in mentions)
         _write_lines(temporary / MENTIONS, (_mention_line(mention, images, with_split) for mention in mentions))
-        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
         if target.exists():
             target.rmdir()
         os.replace(temporary, target)

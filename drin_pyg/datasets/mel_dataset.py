@@ -52,7 +52,7 @@ class MELDataset(Dataset):
             raise FileNotFoundError(f"There is no folder '{self.folder}'")
         for path in self.required_files():
             if not path.is_file():
-                raise FileNotFoundError(f"'{path}' is missing; a {type(self).__name__} folder has it")
+                raise FileNotFoundError(f"'{path}' is missing; {type(self).__name__} needs it")
         self.split = split
         self._findings = Findings()
         super().__init__(str(root), transform, pre_transform, force_reload=force_reload)

@@ -68,8 +68,8 @@ def _entity(record: dict) -> Entity:
 
 
 def _mention(record: dict) -> Mention:
-    values = [record.get(name) for name in ABOUT_IMAGE]
-    parts = [', '.join(value) if isinstance(value, list) else value for value in values]
+    parts = [field(record, 'image_caption', str, ''), ', '.join(field(record, 'image_tags', list, [])),
+             field(record, WORDS_IN_IMAGE, str, '')]
     caption = '. '.join(part for part in parts if part)
     return Mention(
         id=field(record, 'id', str),

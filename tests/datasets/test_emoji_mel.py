@@ -131,7 +131,7 @@ def test_missing_file_is_named(emoji, tmp_path, missing):
     for name in FILES:
         if name != missing:
             (tmp_path / name).touch()
-    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; a EmojiMEL folder has it"):
+    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; EmojiMEL needs it"):
         EmojiMEL(str(tmp_path))
 
 

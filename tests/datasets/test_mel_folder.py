@@ -297,7 +297,7 @@ def test_bad_line_of_entity_linkings_is_named(mentions, fields, message):
 def test_missing_file_is_named(folder, missing):
     (folder / missing).unlink()
     assert not MELFolder.recognises(folder)
-    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; a MELFolder folder has it"):
+    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; MELFolder needs it"):
         MELFolder(folder)
 
 

@@ -48,7 +48,7 @@ def test_lists_and_strings_do_not_go_together(folder):
 
 def test_missing_file_is_named(folder):
     (folder / 'Richpedia-MEL.json').unlink()
-    with pytest.raises(FileNotFoundError, match=r"Richpedia-MEL.json' is missing; a RichpediaMEL folder has it"):
+    with pytest.raises(FileNotFoundError, match=r"Richpedia-MEL.json' is missing; RichpediaMEL needs it"):
         RichpediaMEL(folder)
 
 

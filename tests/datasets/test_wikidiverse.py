@@ -149,7 +149,7 @@ def test_files_without_candidates_in_their_names(folder):
                                      'wikipedia_entity2desc_filtered.tsv', 'wikipedia_entity2imgs.tsv'])
 def test_missing_file_is_named(folder, missing):
     (folder / missing).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; a WikiDiverse folder has it"):
+    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; WikiDiverse needs it"):
         WikiDiverse(folder)
 
 

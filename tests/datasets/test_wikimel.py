@@ -192,14 +192,14 @@ def test_a_mention_without_an_answer_is_to_be_linked(folder):
 def test_missing_file_is_named(folder, missing):
     for name in ('train.txt', 'dev.json', 'test.json', missing):
         (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; a WikiMEL folder has it"):
+    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; WikiMEL needs it"):
         WikiMEL(folder)
 
 
 def test_missing_split_file_is_named(tmp_path):
     write_wikimel_flat(tmp_path)
     (tmp_path / 'valid.json').unlink()
-    with pytest.raises(FileNotFoundError, match=r"valid.json' is missing; a WikiMEL folder has it"):
+    with pytest.raises(FileNotFoundError, match=r"valid.json' is missing; WikiMEL needs it"):
         WikiMEL(tmp_path)
 
 
@@ -256,7 +256,7 @@ def test_cleaned_findings(mimic):
                                      'qid2id.json'])
 def test_missing_cleaned_file_is_named(mimic, missing):
     (mimic / missing).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; a WikiMEL folder has it"):
+    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; WikiMEL needs it"):
         WikiMEL(mimic)
 
 

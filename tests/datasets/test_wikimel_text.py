@@ -56,7 +56,7 @@ def test_findings(folder):
 def test_missing_file_is_named(folder, missing):
     (folder / missing).unlink()
     assert not WikiMELText.recognises(folder)
-    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; a WikiMELText folder has it"):
+    with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; WikiMELText needs it"):
         WikiMELText(folder)
 
 
