@@ -35,7 +35,8 @@ def write(folder: Path, entities: int) -> None:
     words = 'Sex: male. Birth: 1732, Westmoreland County. Occupation: military officer, politician, statesperson. '
     with open(folder / 'entities.jsonl', 'w', encoding='utf-8') as file:
         for i in range(entities):
-            file.write(json.dumps({'id': f'Q{i}', 'name': f'Entity number {i}', 'description': f'{words * 2}{i}'}) + '\n')
+            entity = {'id': f'Q{i}', 'name': f'Entity number {i}', 'description': f'{words * 2}{i}'}
+            file.write(json.dumps(entity) + '\n')
     with open(folder / 'mentions.jsonl', 'w', encoding='utf-8') as file:
         for i in range(1000):
             candidates = [f'Q{(i * 7919 + j * 104729) % entities}' for j in range(10)]
@@ -57,8 +58,8 @@ def main(entities: int) -> None:
             seconds = time.perf_counter() - start
             peak, own = (int(number) / 1024 for number in done.stdout.split('measured ')[1].split())
             base = base or (peak, own)
-            print(f'  {name:<26} {seconds:>7.1f} s   peak {peak:>6.0f} MiB ({peak - base[0]:>5.0f} above the imports), of '
-                  f'its own {own:>6.0f} MiB ({own - base[1]:>5.0f})')
+            print(f'  {name:<26} {seconds:>7.1f} s   peak {peak:>6.0f} MiB ({peak - base[0]:>5.0f} above the imports), '
+                  f'of its own {own:>6.0f} MiB ({own - base[1]:>5.0f})')
 
 
 if __name__ == '__main__':

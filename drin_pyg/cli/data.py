@@ -47,6 +47,40 @@ def convert(
 
 
 @app.command()
+def retrieve(
+    source: Source,
+    target: Annotated[Path, typer.Argument(help='Folder to write, in the canonical form.')],
+    k: Annotated[int, typer.Option('-k', min=1, help='Candidates of a mention.')] = 20,
+    method: Annotated[list[str] | None, typer.Option(help="'name' (rapidfuzz), 'bm25' or 'dense' (MiniLM). Repeatable: "
+                                                          "scores add up. Default: name and dense.")] = None,
+    replace: Annotated[bool, typer.Option('--replace', help='Replace lists that are there already.')] = False,
+    copy_images: Annotated[bool, typer.Option('--copy-images', help='Copy pictures instead of referring to '
+                                                                    'them.')] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give mentions candidates from the whole knowledge base, and print how often the answer is among them."""
+    from json import dumps
+
+    from drin_pyg.datasets import open_dataset, write_mel_folder
+    from drin_pyg.features import Encoding
+    from drin_pyg.files import cache_folder
+    from drin_pyg.linking import format_recall, retrieve
+
+    dataset = open_dataset(source)
+    if target.exists():
+        raise FileExistsError(f"'{target}' is already there; name another folder or remove it")
+    mentions, recall = retrieve(dataset.mentions, dataset.entities, k, method or ('name', 'dense'),
+                                replace_lists=replace, how=Encoding(cache_folder(), progress=not quiet))
+    write_mel_folder(dataset.entities, mentions, target, copy_images)
+    typer.echo(dumps(recall, indent=2) if json else format_recall(recall))
+    kept = sum(bool(mention.candidates) for mention in dataset.mentions)
+    if kept and not replace and not json:
+        typer.echo(f'{kept:,} of {len(mentions):,} mentions had candidates, and keep them (--replace gives them new '
+                   f'ones).')
+
+
+@app.command()
 def encode(
     source: Source,
     out: Annotated[Path, typer.Option(help='Folder for the tables.')],

@@ -5,9 +5,11 @@ from drin_pyg.features.clip import ClipFeatures
 from drin_pyg.features.clip_encoder import ClipModel
 from drin_pyg.features.encode_rows import EncodedRows, Encoding, encode_rows
 from drin_pyg.features.feature_table import FeatureTable
+from drin_pyg.features.learned_weights import LearnedWeights
 from drin_pyg.features.mel_data import MELData, encode
 from drin_pyg.features.object_encoder import ObjectEncoder
 from drin_pyg.features.offline import OfflineFeatures
+from drin_pyg.features.pair_features import PairFeatures
 from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.features.paper import PaperFeatures
 from drin_pyg.features.picture_descriptors import DescriptorEncoder, describe_pictures
@@ -18,6 +20,7 @@ from drin_pyg.features.presets import make_preset
 from drin_pyg.features.row_encoder import RowEncoder
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
 from drin_pyg.features.tables_folder import encode_folder, load_tables, save_tables
+from drin_pyg.features.text import TextFeatures
 from drin_pyg.features.text_encoder import TextEncoder
 
 __all__ = [
@@ -29,9 +32,11 @@ __all__ = [
     'EncodedRows',
     'Encoding',
     'FeatureTable',
+    'LearnedWeights',
     'MELData',
     'ObjectEncoder',
     'OfflineFeatures',
+    'PairFeatures',
     'PairTables',
     'PaperFeatures',
     'PictureEncoder',
@@ -40,6 +45,7 @@ __all__ = [
     'RowEncoder',
     'SideTables',
     'TextEncoder',
+    'TextFeatures',
     'describe_pictures',
     'encode',
     'encode_folder',

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -44,6 +44,16 @@ class MELData:
             raise ValueError("This data came as features alone, so new mentions cannot be encoded")
         return pair_tables(self.preset.mentions(mentions), side_tables(self.tables)[1])
 
+    def weigh(self, tables: PairTables, candidates: Candidates, mentions: Sequence[Mention]) -> Candidates:
+        r"""Candidates of new mentions, with the first weights that the preset gives per pair, if any.
+
+        Args:
+            tables: From :meth:`tables_of`.
+            candidates: Candidates of the mentions, by entity row.
+            mentions: The mentions.
+        """
+        return replace(candidates, weight=self.preset.pair_weights(tables, candidates, mentions, self.entities))
+
 
 def encode(dataset: MELDataset, preset: Preset) -> MELData:
     r"""Encodes a data set.
@@ -64,8 +74,11 @@ def encode(dataset: MELDataset, preset: Preset) -> MELData:
     out = preset.how.store
     entity = preset.entities(dataset.entities, out and out / 'entity_side')
     mention = preset.mentions(mentions, out and out / 'mention_side')
-    return MELData(pair_tables(mention, entity), Candidates.from_records(mentions, dataset.entities),
-                   split_index(mentions), mentions, dataset.entities, preset, notes)
+    tables, candidates = pair_tables(mention, entity), Candidates.from_records(mentions, dataset.entities)
+    split = split_index(mentions)
+    preset.learn(tables, candidates, mentions, dataset.entities, split.get('train', torch.empty(0, dtype=torch.long)))
+    weight = preset.pair_weights(tables, candidates, mentions, dataset.entities)
+    return MELData(tables, replace(candidates, weight=weight), split, mentions, dataset.entities, preset, notes)
 
 
 def split_index(mentions: Sequence[Mention]) -> dict[str, Tensor]:

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch_geometric.typing import EdgeType
 from torch_geometric.utils import cumsum
 
 from drin_pyg.datasets import Entity, Mention
+from drin_pyg.features.candidates import Candidates
 from drin_pyg.features.encode_rows import IN_MEMORY, EncodedRows, Encoding, encode_rows
 from drin_pyg.features.feature_table import map_array
+from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.features.row_encoder import RowEncoder
 from drin_pyg.features.side_tables import SideTables
 from drin_pyg.files import to_json
@@ -59,6 +62,27 @@ class Preset(ABC):
     @abstractmethod
     def mentions(self, records: Sequence[Mention], out: Path | None = None) -> SideTables:
         """Tables of mentions; written to the folder ``out`` as they are made, if one is given."""
+
+    def learn(  # noqa: B027 - to learn nothing is the common case
+        self,
+        tables: PairTables,
+        candidates: Candidates,
+        mentions: Sequence[Mention],
+        entities: Sequence[Entity],
+        train: Tensor,
+    ) -> None:
+        """Learns what :meth:`pair_weights` needs from the answers of the mentions ``train``, int64 ``[B]``."""
+
+    def pair_weights(
+        self,
+        tables: PairTables,
+        candidates: Candidates,
+        mentions: Sequence[Mention],
+        entities: Sequence[Entity],
+    ) -> dict[EdgeType, Tensor]:
+        """First weights that are given per pair, ``[P]``, in place of the inner products of the tables; most presets
+        give none."""
+        return {}
 
     def run(self, encoder: RowEncoder, items: Sequence[Any], side: str) -> EncodedRows:
         """Encodes items of the ``"mention"`` or ``"entity"`` side.

@@ -123,6 +123,7 @@ class Linker:
             if -1 in rows:
                 raise ValueError(f"The knowledge base has no entity '{candidates[rows.index(-1)]}'")
             lists = Candidates.from_lists([rows])
+        lists = self.data.weigh(tables, lists, [record])
         batch = candidate_batch(tables, lists, context=self.context)
         with torch.inference_mode():
             scores, trace = self.model.trace(**forward_args(batch))
