@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ class PaperFeatures(Preset):
     r"""The features of the DRIN paper (Sections 3.2 and 3.3), preset ``"paper"``.
 
     * ``text``: BERT; a mention is the mean of its own tokens in the sentence (of the whole sentence
-      where it does not occur in it), an entity the pooler's output (the paper on WikiDiverse;
+      where it does not occur in it, or what ``outside`` says), an entity the pooler's output (the paper on WikiDiverse;
       ``pooling="tokens"``, with [CLS] for the first weight, on WikiMEL).
     * ``image``: ResNet-152, the mean of the 49 regions.
     * First weights: text-text is the cosine of mention and pooled entity; text-image and image-text
@@ -41,6 +41,8 @@ class PaperFeatures(Preset):
         detector: Weights of torchvision's Faster R-CNN: a name or a local file.
         clip: OpenCLIP architecture, or ``"local-dir:/folder"``.
         clip_pretrained: Its weights: a tag or a local file.
+        outside: What stands in for a mention that does not occur in its sentence: the whole
+            ``"sentence"``, or the mention's ``"words"`` alone.
         max_length: Window of the text model in tokens.
         batch_size: Pictures encoded at once.
         device: Where the models run.
@@ -58,6 +60,7 @@ class PaperFeatures(Preset):
         detector: str = 'COCO_V1',
         clip: str = 'ViT-B-32',
         clip_pretrained: str = 'openai',
+        outside: Literal['sentence', 'words'] = 'sentence',
         max_length: int = 128,
         batch_size: int = 16,
         device: str = 'cpu',
@@ -66,18 +69,23 @@ class PaperFeatures(Preset):
         super().__init__(how)
         if pooling not in ('pooler', 'tokens'):
             raise ValueError(f"'pooling' must be 'pooler' or 'tokens', got {pooling!r}")
+        if outside not in ('sentence', 'words'):
+            raise ValueError(f"'outside' must be 'sentence' or 'words', got {outside!r}")
         self.text, self.pooling, self.image, self.image_weights = text, pooling, image, image_weights
         self.detector, self.clip, self.clip_pretrained = detector, clip, clip_pretrained
-        self.max_length, self.batch_size, self.device = max_length, batch_size, device
+        self.outside, self.max_length, self.batch_size, self.device = outside, max_length, batch_size, device
 
     @property
     def options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ('text', 'pooling', 'image', 'image_weights', 'detector', 'clip',
-                                                       'clip_pretrained', 'max_length')}
+                                                       'clip_pretrained', 'outside', 'max_length')}
 
     def mentions(self, records: Sequence[Mention], out: Path | None = None) -> SideTables:
         encoder = self._text_encoder(('span', ))
-        found = self.run(encoder, [(mention.sentence, mention.span) for mention in records], MENTION)
+        words = self.outside == 'words'
+        texts = [(mention.surface if words and mention.span is None else mention.sentence, mention.span)
+                 for mention in records]
+        found = self.run(encoder, texts, MENTION)
         return self._side(records, [mention.sentence for mention in records], found.columns['span'],
                           found.columns['span'], found.index, MENTION, out)
 

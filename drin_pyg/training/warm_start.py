@@ -23,7 +23,8 @@ def warm_start(model: DRIN, tables: PairTables, candidates: Candidates, mention:
         \tfrac{\mathrm{tr} \boldsymbol{\Sigma}}{2F} \mathbf{I}\bigr)^{-1/2},
 
     turned to its ``hidden_channels`` main directions on the knowledge base, and scaled to unit
-    variance.
+    variance. A modality that no training mention shares with its answer (data without pictures) keeps
+    its random start.
 
     Args:
         model: The model; one whose widths are still to be inferred gets those of the tables.
@@ -35,8 +36,7 @@ def warm_start(model: DRIN, tables: PairTables, candidates: Candidates, mention:
         The model itself.
 
     Raises:
-        ValueError: If the two sides of a modality have different widths, or no training mention
-            has an answer with both sides present.
+        ValueError: If the two sides of a modality have different widths.
     """
     gold = candidates.gold[mention]
     mention, gold = mention[gold >= 0], gold[gold >= 0]
@@ -49,7 +49,7 @@ def warm_start(model: DRIN, tables: PairTables, candidates: Candidates, mention:
                              f"and {z.size(1)} wide; use one encoder for both, or train without a warm start")
         has_both = (tables.num_rows(mention_type, mention) > 0) & (tables.num_rows(entity_type, gold) > 0)
         if not bool(has_both.any()):
-            raise ValueError(f"No training mention has both '{mention_type}' and an answer with '{entity_type}'")
+            continue
         # Of several images, the first stands for all: the covariance needs one difference per pair.
         x = x[tables.first_row(mention_type, mention[has_both])]
         own = z[tables.first_row(entity_type, gold[has_both])]

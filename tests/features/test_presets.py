@@ -139,6 +139,15 @@ def test_paper_preset_is_what_the_paper_defines(models, data, how, pooling):
 
 
 @torch.no_grad()
+def test_mention_outside_its_sentence(models, data):
+    # The second mention, "cat", does not occur in "a dog is on the mat".
+    bert = TextEncoder(models / 'bert', ('tokens', ))
+    for outside, text in (('sentence', 'a dog is on the mat'), ('words', 'cat')):
+        tables, _ = make('paper', models, data, Encoding(), outside=outside)
+        close(tables.x[MENTION_TEXT][1], bert([text])['tokens'][0])
+
+
+@torch.no_grad()
 def test_clip_preset_is_cosines_of_one_model(models, data, how):
     mentions, entities = data
     tables, _ = make('clip', models, data, how)
@@ -181,6 +190,7 @@ def test_other_encoder_at_link_time_is_refused(models, data):
     ('nothing', {}, "no preset 'nothing'; there are offline"),
     ('clip', {'colour': 1}, "Preset 'clip'.*colour"),
     ('paper', {'pooling': 'max'}, "'pooling' must be"),
+    ('paper', {'outside': 'drop'}, "'outside' must be"),
 ])
 def test_nonsense_is_named(name, more, message):
     with pytest.raises(ValueError, match=message):
