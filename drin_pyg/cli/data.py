@@ -92,6 +92,8 @@ def encode(
     config: Config = None,
     device: Annotated[str, typer.Option(help="Where models run: 'cpu', 'cuda', 'cuda:1'.")] = 'cpu',
     workers: Annotated[int, typer.Option(min=0, help='Processes that decode pictures; 0: none of their own.')] = 0,
+    work: Annotated[Path | None, typer.Option(help='Folder to keep encoded rows in, for other settings to find. '
+                                                   'Default: inside the tables, removed in the end.')] = None,
     quiet: Quiet = False,
 ) -> None:
     """Encode a data set with frozen encoders. Goes on where it was stopped."""
@@ -105,5 +107,6 @@ def encode(
         if not equals:
             raise ValueError(f"--set takes NAME=VALUE, got '{entry}'")
         settings[name] = int(value) if value.isdecimal() else value
-    summary = encode_folder(source, out, preset, settings, device=device, num_workers=workers, progress=not quiet)
+    summary = encode_folder(source, out, preset, settings, device=device, num_workers=workers, work=work,
+                            progress=not quiet)
     typer.echo(summary)

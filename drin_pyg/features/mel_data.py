@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -55,11 +56,16 @@ class MELData:
         return replace(candidates, weight=self.preset.pair_weights(tables, candidates, mentions, self.entities))
 
 
-def encode(dataset: MELDataset, preset: Preset) -> MELData:
+def encode(dataset: MELDataset, preset: Preset, out: Path | None = None) -> MELData:
     r"""Encodes a data set.
 
     Mentions of a data set without splits are divided by answer, 80/10/10 (:func:`draw_split`), which
     is noted.
+
+    Args:
+        dataset: The data set.
+        preset: The encoders.
+        out: Folder to write large tables to as they are made; None keeps them in memory.
 
     Raises:
         ValueError: If no mention has candidates; retrieve some first.
@@ -71,7 +77,6 @@ def encode(dataset: MELDataset, preset: Preset) -> MELData:
     if not any(mention.split for mention in mentions):
         mentions = draw_split(mentions)
         notes['split'] = 'drawn by answer, 80/10/10, seed 0: the data has none'
-    out = preset.how.store
     entity = preset.entities(dataset.entities, out and out / 'entity_side')
     mention = preset.mentions(mentions, out and out / 'mention_side')
     tables, candidates = pair_tables(mention, entity), Candidates.from_records(mentions, dataset.entities)

@@ -27,7 +27,7 @@ class PairFeatures:
         entities: The knowledge base; its names and descriptions set the weights of words.
     """
 
-    NAMES = ('token_set', 'subset', 'exact')
+    NAMES = ('token_set', 'subset', 'exact', 'last_word')
     WORDS = ('name_in_sentence', 'shared_words', 'year_outside', 'length')
 
     def __init__(self, entities: Sequence[Entity]):
@@ -79,6 +79,7 @@ class PairFeatures:
             'token_set': process.cpdist(left, right, scorer=fuzz.token_set_ratio, dtype=np.float32) / 100,
             'subset': [set(a.split()) <= set(b.split()) for a, b in zip(left, right, strict=True)],
             'exact': [a == b for a, b in zip(left, right, strict=True)],
+            'last_word': [a.split()[-1:] == b.split()[-1:] for a, b in zip(left, right, strict=True)],  # a surname
             'name_in_sentence': _shared(self._name_words, sentences, pair, entity),
             'shared_words': _shared(self._description_words, sentences, pair, entity),
             'year_outside': outside,

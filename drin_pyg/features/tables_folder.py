@@ -68,6 +68,7 @@ def encode_folder(
     *,
     device: str = 'cpu',
     num_workers: int = 0,
+    work: str | Path | None = None,
     progress: bool = False,
 ) -> str:
     r"""Encodes a data set into a folder. Killed at any point and called again, it goes on and ends with the same bytes.
@@ -80,6 +81,8 @@ def encode_folder(
         options: Arguments of the preset.
         device: Where models run.
         num_workers: Processes that decode pictures.
+        work: Folder for the rows of distinct texts and pictures, which is kept, so that other settings
+            find them again. None: a folder inside ``out`` that is removed in the end.
         progress: Whether to show progress bars.
 
     Returns:
@@ -95,12 +98,12 @@ def encode_folder(
             save_tables(preprocessed_data(source), out, origin)
         return _summary(out)
     dataset = open_dataset(source)
-    how = Encoding(out / WORK, num_workers, progress)
+    how = Encoding(out / WORK if work is None else Path(work), num_workers, progress)
     encoders = make_preset(preset, how, **({'device': device} if device != 'cpu' else {}), **(options or {}))
     origin = {'reader': type(dataset).__name__, 'source': str(dataset.folder.resolve()), 'preset': preset,
               'options': encoders.options, 'records': _digest_records(dataset)}
     if not _is_there(out, origin):
-        save_tables(encode(dataset, encoders), out, origin)
+        save_tables(encode(dataset, encoders, out / WORK), out, origin)
     shutil.rmtree(out / WORK, ignore_errors=True)
     found = dataset.findings.format()
     return _summary(out) + (f'\nFound in the data (! = not usable as it stands):\n{found}' if found else '')

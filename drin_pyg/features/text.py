@@ -98,10 +98,10 @@ class TextFeatures(Preset):
 
     def _side(self, texts: list[str], images: list[tuple[str, ...]], side: str, out: Path | None) -> SideTables:
         words = [word for own in images for word in own]
-        found = self.run(self._encoder, [(text, None) for text in (*texts, *words)], side)
-        rows = found.columns['mean']
-        text = gather(rows, found.index[:len(texts)], out and out / 'text.npy')
-        image = gather(rows, found.index[len(texts):], out and out / 'image.npy')
+        # Two tables: the texts' serves every choice of images, if its folder is kept.
+        found, named = (self.run(self._encoder, [(text, None) for text in part], side) for part in (texts, words))
+        text = gather(found.columns['mean'], found.index, out and out / 'text.npy')
+        image = gather(named.columns['mean'], named.index, out and out / 'image.npy')
         ptr = cumsum(torch.tensor([len(own) for own in images], dtype=torch.long))
         end = 0 if side == MENTION else 2
         return SideTables(text, image, ptr, {

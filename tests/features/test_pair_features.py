@@ -31,6 +31,7 @@ def test_names(features):
     assert features['token_set'][[0, 1, 3, 5]].tolist() == [1, 1, 1, 1]
     assert features['exact'].tolist() == [1, 0, 0, 0, 0, 1, 0]
     assert features['subset'].tolist() == [1, 0, 0, 1, 0, 1, 0]
+    assert features['last_word'].tolist() == [1, 1, 0, 1, 0, 1, 0]
 
 
 def test_years(features):
