@@ -32,7 +32,7 @@ class MELDataset(Dataset):
 
     Raises:
         FileNotFoundError: Naming the first missing file.
-        ValueError: If ``split`` is unknown, or a file is not in the format (naming file and place).
+        ValueError: If ``split`` is unknown or has no mentions, or a file is not in the format (naming file and place).
     """
 
     splits = ('train', 'val', 'test')
@@ -87,6 +87,8 @@ class MELDataset(Dataset):
     def mentions(self) -> list[Mention]:
         """The mentions of the split."""
         mentions = [mention for mention in self.read_mentions() if self.split in (None, mention.split)]
+        if self.split is not None and not mentions:
+            raise ValueError(f"'{self.folder}' has no mentions of the split '{self.split}'")
         names = list(dict.fromkeys(name for mention in mentions for name in (*mention.candidates, mention.answer)
                                    if name is not None))
         known = {name for name, row in zip(names, self.entities.rows(names), strict=True) if row >= 0}

@@ -41,7 +41,11 @@ def test_reader_is_found_by_the_files(tmp_path, write, reader, size, num_test):
         dataset = open_dataset(source)
         assert type(dataset) is reader
         assert len(dataset) == size
-    assert len(open_dataset(tmp_path, 'test')) == num_test
+    if num_test:
+        assert len(open_dataset(tmp_path, 'test')) == num_test
+    else:
+        with pytest.raises(ValueError, match="no mentions of the split 'test'"):
+            len(open_dataset(tmp_path, 'test'))
 
 
 def test_packaged_data_by_name(tmp_path, monkeypatch):
