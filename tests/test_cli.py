@@ -1,25 +1,42 @@
 """The command as a user meets it: a process, its output and its exit code."""
 
+import io
 import json
-import os
 import shutil
 import subprocess
 import sys
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from drin_pyg.cli import main
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
 from tests.evaluation.published_reference import write_folder
 
 EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
 
 
-def run(*arguments, **environment):
+def spawn(*arguments):
+    """The command as a process of its own, which takes seconds to import what it needs."""
     return subprocess.run([sys.executable, '-c', 'from drin_pyg.cli import main; main()', *map(str, arguments)],
-                          capture_output=True, text=True, env={**os.environ, **environment}, timeout=300)
+                          capture_output=True, text=True, timeout=300)
+
+
+def run(*arguments):
+    """The command in this process."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        patch.setattr(sys, 'argv', ['drin-pyg', *map(str, arguments)])
+        patch.setenv('PYTHONWARNINGS', 'ignore')
+        with redirect_stdout(stdout), redirect_stderr(stderr), pytest.raises(SystemExit) as stop:
+            main()
+    return SimpleNamespace(returncode=stop.value.code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
 
 
 @pytest.mark.parametrize('command', [(), *((name, ) for name in (
@@ -60,8 +77,14 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(arguments, message, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_errors_of_a_process(tmp_path):
+    result = spawn('evaluate', tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == f"drin-pyg: '{tmp_path}' is no training run: 'run.json' is missing\n"
+
+
 def test_evaluate_and_link(run_folder):
-    result = run('evaluate', run_folder, '--split', 'val', '--json', '-q')
+    result = spawn('evaluate', run_folder, '--split', 'val', '--json', '-q')
     assert result.returncode == 0, result.stderr
     metrics = json.loads(result.stdout)
     assert metrics['num_mentions'] == 391

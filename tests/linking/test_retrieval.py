@@ -9,7 +9,7 @@ from drin_pyg.datasets import EmojiMEL, Entity, EntityList, Mention
 from drin_pyg.features import Encoding, TextEncoder
 from drin_pyg.features.pair_features import normalize
 from drin_pyg.linking import format_recall, retrieve
-from drin_pyg.linking.retrieval import METHODS, BM25Ranking, Ranking, _best, make_ranking, rank_entities
+from drin_pyg.linking.retrieval import BM25Ranking, Ranking, _best, make_ranking, rank_entities
 
 ENTITIES = EntityList([
     Entity('p', 'Paris', 'capital of France'),
@@ -97,7 +97,7 @@ def test_mentions_get_candidates_and_keep_what_they_have():
 def test_real_mentions_find_their_answers():
     emoji = EmojiMEL()
     mentions = emoji.mentions[::36]
-    _, recall = retrieve(mentions, emoji.entities, 10, METHODS)
+    _, recall = retrieve(mentions, emoji.entities, 10, ('name', 'bm25'))
     for split in recall['sum']:
         assert recall['sum'][split][100] >= recall['sum'][split][10] >= recall['sum'][split][1]
     together = np.mean([recall['sum'][split][10] for split in recall['sum']])
