@@ -1,5 +1,6 @@
 import json
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -74,17 +75,29 @@ class FeatureTableWriter:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / PROGRESS).is_file():
             progress = json.loads((folder / PROGRESS).read_text(encoding='utf-8'))
-            if progress['key'] == key:  # else it is a leftover of something else, and written over
+            # Otherwise it is a leftover of something else, or a file was taken away: written over from the start.
+            if progress['key'] == key and all(self._holds(*column, progress['done'])
+                                              for column in progress['widths'].items()):
                 self.done, self.failed, self.widths = progress['done'], progress['failed'], progress['widths']
         for name, width in self.widths.items():
             self._open(name, width)
 
-    def _open(self, name: str, width: int) -> None:
+    def _header(self, width: int) -> bytes:
+        file = BytesIO()
+        np.lib.format.write_array_header_1_0(
+            file, {'descr': '<f4', 'fortran_order': False, 'shape': (self.num_rows, width)})
+        return file.getvalue()
+
+    def _holds(self, name: str, width: int, rows: int) -> bool:
+        """Whether a column's file has that many rows."""
         path = self.folder / f'{name}.npy'
-        header = {'descr': '<f4', 'fortran_order': False, 'shape': (self.num_rows, width)}
-        file = self._files[name] = open(path, 'r+b' if path.is_file() else 'w+b')  # noqa: SIM115
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.tell() + self.done * width * 4)
+        return path.is_file() and path.stat().st_size >= len(self._header(width)) + 4 * rows * width
+
+    def _open(self, name: str, width: int) -> None:
+        path, header = self.folder / f'{name}.npy', self._header(width)
+        file = self._files[name] = open(path, 'r+b' if self.done else 'w+b')  # noqa: SIM115
+        file.write(header)
+        file.truncate(len(header) + 4 * self.done * width)
         file.seek(0, os.SEEK_END)
 
     def append(self, columns: dict[str, Tensor], failed: dict[int, str]) -> None:

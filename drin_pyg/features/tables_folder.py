@@ -1,6 +1,8 @@
 r"""Encoded data on disk: what ``drin-pyg encode`` writes and ``drin-pyg train`` reads."""
 
 import json
+import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -27,6 +30,7 @@ FORMAT = 1
 MANIFEST, DATA, STATE = 'tables.json', 'data', 'state.safetensors'
 WORK = 'work'  # tables of distinct rows under construction; removed in the end
 SIDES = ('mention', 'entity')
+OWN_FILE = re.compile(rf'{WORK}$|{DATA}$|{STATE}$|(mention|entity|candidates)\..*\.npy$|\..*\.tmp$')
 
 
 def save_tables(data: MELData, folder: str | Path, source: dict[str, Any]) -> None:
@@ -103,8 +107,11 @@ def encode_folder(
     origin = {'reader': type(dataset).__name__, 'source': str(dataset.folder.resolve()), 'preset': preset,
               'options': encoders.options, 'records': _digest_records(dataset)}
     if not _is_there(out, origin):
-        save_tables(encode(dataset, encoders, out / WORK), out, origin)
-    shutil.rmtree(out / WORK, ignore_errors=True)
+        (out / WORK).mkdir(parents=True, exist_ok=True)
+        with FileLock(out / WORK / 'encode.lock'):  # a second process waits, then finds the tables
+            if not _is_there(out, origin):
+                save_tables(encode(dataset, encoders, out / WORK), out, origin)
+            shutil.rmtree(out / WORK, ignore_errors=True)
     found = dataset.findings.format()
     return _summary(out) + (f'\nFound in the data (! = not usable as it stands):\n{found}' if found else '')
 
@@ -112,8 +119,7 @@ def encode_folder(
 def _is_there(out: Path, origin: dict[str, Any]) -> bool:
     """Whether the folder holds the tables already."""
     if not (out / MANIFEST).is_file():
-        if out.is_dir() and any(path.name not in (WORK, DATA) and path.suffix not in ('.npy', '.safetensors', '.tmp')
-                                for path in out.iterdir()):
+        if out.is_dir() and not all(OWN_FILE.match(path.name) for path in out.iterdir()):
             raise ValueError(f"'{out}' holds other files; name a new folder for the tables")
         return False
     known = read_manifest(out)['source']
@@ -236,7 +242,7 @@ def _load_side(folder: Path, entries: dict[str, dict]) -> SideTables:
 def _save_array(folder: Path, name: str, x: Tensor) -> dict[str, Any]:
     path = folder / f'{name}.npy'
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.tmp')
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     with open(temporary, 'wb') as file:
         np.save(file, x.numpy(), allow_pickle=False)  # a mapped array is copied piece by piece
     temporary.replace(path)

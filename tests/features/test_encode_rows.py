@@ -148,6 +148,20 @@ def test_what_was_written_beyond_the_count_is_cut_off(tmp_path, extra):
     assert contents(tmp_path / 'whole') == contents(tmp_path / 'cut')
 
 
+@pytest.mark.parametrize('damage', [lambda path: path.unlink(), lambda path: os.truncate(path, 200)])
+def test_begins_again_where_rows_were_taken_away(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(module, 'SAVE_EVERY', 1)
+    encode_rows(Lengths(), MANY, Encoding(tmp_path / 'whole'))
+    with pytest.raises(RuntimeError):
+        encode_rows(Dies(9), MANY, Encoding(tmp_path / 'cut'))
+    folder, = (path for path in (tmp_path / 'cut').iterdir() if path.is_dir())
+    damage(folder / 'double.npy')
+    again = Lengths()
+    encode_rows(again, MANY, Encoding(tmp_path / 'cut'))
+    assert again.calls == 13
+    assert contents(tmp_path / 'whole') == contents(tmp_path / 'cut')
+
+
 KILLED = '''
 import sys, time
 from pathlib import Path

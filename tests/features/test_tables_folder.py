@@ -145,11 +145,22 @@ def test_tables_of_something_else_are_refused(source, copy, tmp_path, change):
     assert contents(copy) == before
 
 
-def test_folder_with_other_files_is_left_alone(source, tmp_path):
-    (tmp_path / 'letter.txt').write_text('mine')
+@pytest.mark.parametrize('name', ['letter.txt', 'features.npy', 'model.safetensors'])
+def test_folder_with_other_files_is_left_alone(source, tmp_path, name):
+    (tmp_path / name).write_text('mine')
     with pytest.raises(ValueError, match='holds other files'):
         encode_folder(source, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ['letter.txt']
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_encoded_rows_are_kept_in_a_folder_of_ones_own(source, tables, tmp_path):
+    encode_folder(source, tmp_path / 'out', work=tmp_path / 'work')
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / 'work').rglob('*.npy')}
+    assert len(kept) == 4
+    encode_folder(source, tmp_path / 'again', work=tmp_path / 'work')
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'work').rglob('*.npy')} == kept
+    same(load_tables(tmp_path / 'again'), load_tables(tables))
+    assert not (tmp_path / 'out' / 'work').exists()
 
 
 def test_killed_and_started_again_it_ends_with_the_same_bytes(source, tables, tmp_path):
