@@ -17,6 +17,7 @@ import yaml
 from drin_pyg.cli import main
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
 from tests.evaluation.published_reference import write_folder
+from tests.features.tiny_models import save_clip
 
 EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
 
@@ -159,6 +160,19 @@ def test_the_whole_way_from_files_to_a_linked_mention(own, tmp_path):
     changed = run('evaluate', tmp_path / 'run', '-q')
     assert changed.returncode == 2
     assert 'holds other tables' in changed.stderr
+
+
+def test_local_models_are_found_from_another_folder(own, tmp_path, monkeypatch):
+    save_clip(tmp_path / 'models' / 'clip')
+    monkeypatch.chdir(tmp_path)
+    assert run('retrieve', own, 'listed', '-k', 3, '--method', 'name', '-q').returncode == 0
+    result = run('encode', 'listed', '--out', 'tables', '--preset', 'clip', '--set', 'clip=local-dir:models/clip', '-q')
+    assert result.returncode == 0, result.stderr
+    assert run('train', 'tables', '--out', 'run', '--epochs', 1, '--width', 8, '-q').returncode == 0
+    monkeypatch.chdir(own)
+    result = run('link', tmp_path / 'run', '--sentence', 'it rains', '--mention', 'rain', '-q')
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 7
 
 
 def test_describe_strict(own, tmp_path):

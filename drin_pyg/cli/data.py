@@ -107,6 +107,13 @@ def encode(
         if not equals:
             raise ValueError(f"--set takes NAME=VALUE, got '{entry}'")
         settings[name] = int(value) if value.isdecimal() else value
+    settings = {name: _absolute(value) if isinstance(value, str) else value for name, value in settings.items()}
     summary = encode_folder(source, out, preset, settings, device=device, num_workers=workers, work=work,
                             progress=not quiet)
     typer.echo(summary)
+
+
+def _absolute(value: str) -> str:
+    """A local path (perhaps behind ``library:``) from the root, so that the tables' settings hold in any folder."""
+    prefix, colon, path = value.rpartition(':')
+    return f'{prefix}{colon}{Path(path).resolve()}' if path and Path(path).exists() else value
