@@ -55,7 +55,10 @@ def timm_encoder(name: str, **options) -> PictureEncoder:
             with ``config.json`` and weights.
         **options: ``batch_size`` and ``device``; see :class:`PictureEncoder`.
     """
-    import timm
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError("Backbones of timm need 'timm'; install drin_pyg[image]") from error
 
     local = name.removeprefix('local-dir:')
     with loading(name):

@@ -42,7 +42,10 @@ class ClipModel:
 
     @cached_property
     def _loaded(self):
-        import open_clip
+        try:
+            import open_clip
+        except ImportError as error:
+            raise ImportError("CLIP needs 'open_clip_torch'; install drin_pyg[image]") from error
 
         # OpenAI's own weights were trained with this activation; the architecture's name alone does not say so.
         quick = {'force_quick_gelu': True} if self.pretrained == 'openai' else {}

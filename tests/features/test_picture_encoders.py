@@ -1,6 +1,7 @@
 """Picture encoders, loaded the real way from small models on disk."""
 
 import hashlib
+import sys
 from typing import ClassVar
 
 import numpy as np
@@ -120,6 +121,15 @@ def test_several_encoders_decode_once(models, pictures, monkeypatch, workers):
     assert workers or len(opened) == 6  # not the copy, and not the file that is missing
     for name, part in parts.items():
         assert both.columns[f'{name}.pooled'].allclose(encode_rows(part, pictures).columns['pooled'], atol=1e-6)
+
+
+def test_library_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'open_clip', None)
+    monkeypatch.setitem(sys.modules, 'timm', None)
+    with pytest.raises(ImportError, match=r'install drin_pyg\[image\]'):
+        encode_rows(ClipModel().text_encoder(), ['x'])
+    with pytest.raises(ImportError, match=r'install drin_pyg\[image\]'):
+        load_backbone('timm:resnet18')
 
 
 def test_no_pictures_have_a_width(models):
