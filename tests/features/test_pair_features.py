@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from rapidfuzz import fuzz
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from drin_pyg.datasets import Entity, Mention
@@ -27,7 +28,10 @@ def features():
 
 
 def test_names(features):
-    assert features['token_set'].tolist() == pytest.approx([1, 1, 4 / 11, 1, 2 / 15, 1, 0], abs=0.2)
+    pairs = zip(LISTS.mention.tolist(), LISTS.entity.tolist(), strict=True)
+    expected = [fuzz.token_set_ratio(normalize(MENTIONS[i].surface), normalize(ENTITIES[j].name)) / 100
+                for i, j in pairs]
+    assert features['token_set'].tolist() == pytest.approx(expected)
     assert features['token_set'][[0, 1, 3, 5]].tolist() == [1, 1, 1, 1]
     assert features['exact'].tolist() == [1, 0, 0, 0, 0, 1, 0]
     assert features['subset'].tolist() == [1, 0, 0, 1, 0, 1, 0]
