@@ -43,7 +43,6 @@ def fit(
     *,
     loss: str = 'softmax',
     lr: float = 1e-3,
-    weight_decay: float = 0.0,
     max_epochs: int = 30,
     patience: int = 5,
     seed: int = 0,
@@ -59,7 +58,6 @@ def fit(
         folder: Where the run is written.
         loss: ``"softmax"`` or ``"margin"``.
         lr: Learning rate.
-        weight_decay: Decoupled weight decay.
         max_epochs: Most epochs to run.
         patience: Epochs without a better validation MRR after which to stop.
         seed: Seed of dropout; the order of the mentions has the seed of ``data``.
@@ -98,7 +96,7 @@ def fit(
         log_every_n_steps=1,
     )
     start = time.perf_counter()
-    module = LitDRIN(model, loss, lr, weight_decay).train()
+    module = LitDRIN(model, loss, lr).train()
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     best = torch.load(checkpoint.best_model_path, map_location='cpu', weights_only=True)
     module.load_state_dict(best['state_dict'])

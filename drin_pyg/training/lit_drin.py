@@ -20,21 +20,19 @@ class LitDRIN(L.LightningModule):
     Args:
         model: The model.
         loss: ``"margin"`` (published) or ``"softmax"``.
-        lr: Learning rate of Adam (AdamW if ``weight_decay`` is not 0).
-        weight_decay: Decoupled weight decay.
+        lr: Learning rate of Adam.
 
     Raises:
         ValueError: If the loss is unknown.
     """
 
-    def __init__(self, model: DRIN, loss: str = 'softmax', lr: float = 1e-3, weight_decay: float = 0.0):
+    def __init__(self, model: DRIN, loss: str = 'softmax', lr: float = 1e-3):
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"'loss' must be one of {', '.join(LOSSES)}, got {loss!r}")
         self.model = model
         self.loss = loss
         self.lr = lr
-        self.weight_decay = weight_decay
         self._val_scores: list[Tensor] = []
 
     def forward(self, batch: HeteroData) -> Tensor:
@@ -64,6 +62,4 @@ class LitDRIN(L.LightningModule):
         return self(batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        if self.weight_decay:
-            return torch.optim.AdamW(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         return torch.optim.Adam(self.parameters(), lr=self.lr)
