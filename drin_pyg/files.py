@@ -48,3 +48,21 @@ def digest_file(path: str | Path) -> str:
     r"""SHA-256 of a file's bytes, read in pieces."""
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    r"""Settings of a YAML file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no mapping.
+    """
+    import yaml
+
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding='utf-8')) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"'{path}' is no YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"'{path}' must hold 'name: value' lines, got {settings!r:.60}")
+    return settings

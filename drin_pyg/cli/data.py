@@ -3,7 +3,7 @@ from typing import Annotated
 
 import typer
 
-from drin_pyg.cli.app import Config, Json, Quiet, app, read_config
+from drin_pyg.cli.app import Config, Json, Quiet, app
 
 Source = Annotated[str, typer.Argument(help="Folder of a data set (its layout is recognised), or 'emoji' for the "
                                             "packaged EmojiMEL.")]
@@ -98,8 +98,9 @@ def encode(
 ) -> None:
     """Encode a data set with frozen encoders. Goes on where it was stopped."""
     from drin_pyg.features import encode_folder
+    from drin_pyg.files import read_yaml
 
-    settings = read_config(config)
+    settings = {} if config is None else read_yaml(config)
     preset = preset or settings.pop('preset', 'offline')
     settings.pop('preset', None)
     for entry in setting or ():

@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from drin_pyg.cli.app import Config, Json, Quiet, app, read_config
+from drin_pyg.cli.app import Config, Json, Quiet, app
 
 
 @app.command()
@@ -33,6 +33,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model; the best epoch by validation MRR is kept."""
+    from drin_pyg.files import read_yaml
     from drin_pyg.training import Recipe, load_data, train_run
     from drin_pyg.vocabulary import RELATIONS
 
@@ -45,7 +46,7 @@ def train(
                'patience': patience, 'max_pairs': max_pairs}
     recipe = Recipe() if preset == 'best' else Recipe.paper()
     if config is not None:
-        recipe = recipe.changed(read_config(config), config)
+        recipe = recipe.changed(read_yaml(config), config)
     recipe = recipe.changed({'model': {**recipe.model, **{k: v for k, v in model.items() if v is not None}},
                              **{k: v for k, v in changes.items() if v is not None}})
     loaded = load_data(data, not quiet)

@@ -82,19 +82,13 @@ class FeatureTableWriter:
         for name, width in self.widths.items():
             self._open(name, width)
 
-    def _header(self, width: int) -> bytes:
-        file = BytesIO()
-        np.lib.format.write_array_header_1_0(
-            file, {'descr': '<f4', 'fortran_order': False, 'shape': (self.num_rows, width)})
-        return file.getvalue()
-
     def _holds(self, name: str, width: int, rows: int) -> bool:
         """Whether a column's file has that many rows."""
         path = self.folder / f'{name}.npy'
-        return path.is_file() and path.stat().st_size >= len(self._header(width)) + 4 * rows * width
+        return path.is_file() and path.stat().st_size >= len(npy_header(self.num_rows, width)) + 4 * rows * width
 
     def _open(self, name: str, width: int) -> None:
-        path, header = self.folder / f'{name}.npy', self._header(width)
+        path, header = self.folder / f'{name}.npy', npy_header(self.num_rows, width)
         file = self._files[name] = open(path, 'r+b' if self.done else 'w+b')  # noqa: SIM115
         file.write(header)
         file.truncate(len(header) + 4 * self.done * width)
@@ -135,6 +129,13 @@ class FeatureTableWriter:
         for file in self._files.values():
             file.close()
         self._files = {}
+
+
+def npy_header(num_rows: int, width: int) -> bytes:
+    r"""What stands before the numbers of a float32 ``.npy`` file ``[num_rows, width]``, to write it piece by piece."""
+    file = BytesIO()
+    np.lib.format.write_array_header_1_0(file, {'descr': '<f4', 'fortran_order': False, 'shape': (num_rows, width)})
+    return file.getvalue()
 
 
 def map_array(path: Path) -> Tensor:

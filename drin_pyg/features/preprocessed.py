@@ -143,7 +143,8 @@ def preprocessed_data(folder: str | Path) -> MELData:
     )
     mentions = torch.arange(candidates.num_mentions).split([len(dataset) for dataset in datasets])
     split = {SPLITS.get(name, name): rows for name, rows in zip(names, mentions, strict=True)}
-    return MELData(pair_tables(mention, entity), candidates, split)
+    notes = {'features': 'taken over from the files as they are; no encoder was run'}
+    return MELData(pair_tables(mention, entity), candidates, split, notes=notes)
 
 
 def _concatenate(sides: list[SideTables]) -> SideTables:

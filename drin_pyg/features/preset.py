@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.typing import EdgeType
@@ -13,7 +12,7 @@ from torch_geometric.utils import cumsum
 from drin_pyg.datasets import Entity, Mention
 from drin_pyg.features.candidates import Candidates
 from drin_pyg.features.encode_rows import IN_MEMORY, EncodedRows, Encoding, encode_rows
-from drin_pyg.features.feature_table import map_array
+from drin_pyg.features.feature_table import map_array, npy_header
 from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.features.row_encoder import RowEncoder
 from drin_pyg.features.side_tables import SideTables
@@ -121,8 +120,7 @@ def gather(column: Tensor, index: Tensor, path: Path | None) -> Tensor:
         return column[index]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, 'wb') as file:
-        header = {'descr': '<f4', 'fortran_order': False, 'shape': (index.numel(), column.size(1))}
-        np.lib.format.write_array_header_1_0(file, header)
+        file.write(npy_header(index.numel(), column.size(1)))
         for rows in index.split(CHUNK):
             column[rows].contiguous().numpy().tofile(file)
     return map_array(path)

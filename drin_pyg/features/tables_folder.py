@@ -21,6 +21,7 @@ from drin_pyg.features.encode_rows import IN_MEMORY, Encoding
 from drin_pyg.features.feature_table import map_array
 from drin_pyg.features.mel_data import MELData, encode, split_index
 from drin_pyg.features.preprocessed import preprocessed_data
+from drin_pyg.features.preset import ENTITY, MENTION
 from drin_pyg.features.presets import make_preset
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
 from drin_pyg.files import content_key, digest_file, to_json, write_atomic
@@ -29,7 +30,7 @@ from drin_pyg.vocabulary import EDGE_TYPES, RELATIONS
 FORMAT = 1
 MANIFEST, DATA, STATE = 'tables.json', 'data', 'state.safetensors'
 WORK = 'work'  # tables of distinct rows under construction; removed in the end
-SIDES = ('mention', 'entity')
+SIDES = (MENTION, ENTITY)
 OWN_FILE = re.compile(rf'{WORK}$|{DATA}$|{STATE}$|(mention|entity|candidates)\..*\.npy$|\..*\.tmp$')
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from drin_pyg.datasets import Entity, KnowledgeBase, Mention
 from drin_pyg.features import Encoding, TextEncoder
 from drin_pyg.features.pair_features import normalize
+from drin_pyg.features.preset import entity_words
 
 CHUNK = 256  # mentions scored against the whole knowledge base at once
 
@@ -62,7 +63,7 @@ class DenseRanking(Ranking):
 
     def __init__(self, mentions: Sequence[Mention], entities: Sequence[Entity], how: Encoding):
         encoder = TextEncoder.minilm()
-        self.entity = encoder([f'{entity.name}. {entity.description}' for entity in entities], how=how)['mean']
+        self.entity = encoder([entity_words(entity) for entity in entities], how=how)['mean']
         self.mention = encoder([mention.sentence for mention in mentions], how=how)['mean']
 
     def __call__(self, start: int, end: int) -> np.ndarray:

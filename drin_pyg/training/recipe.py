@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from drin_pyg.features import Candidates, PairTables
-from drin_pyg.files import write_atomic
+from drin_pyg.files import read_yaml, write_atomic
 from drin_pyg.nn import DRIN
 from drin_pyg.vocabulary import RELATIONS
 
@@ -97,12 +97,4 @@ class Recipe:
         Raises:
             ValueError: If the file is no recipe.
         """
-        import yaml
-
-        try:
-            settings = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"'{path}' is no YAML: {error}") from error
-        if not isinstance(settings, dict):
-            raise ValueError(f"'{path}' is no training recipe: it holds no 'name: value' lines")
-        return cls().changed(settings, path)
+        return cls().changed(read_yaml(path), path)
