@@ -1,0 +1,494 @@
+import json
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch_geometric.typing import EdgeType, NodeType
+from torch_geometric.utils import cumsum
+from tqdm import tqdm
+
+from drin_pyg.features.side_tables import SideTables
+from drin_pyg.files import content_key, to_json, write_atomic
+from drin_pyg.linking.tensor_file import Spec, map_tensors, write_tensors
+from drin_pyg.nn import DRIN
+from drin_pyg.nn.drin_conv import SHARED
+from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TYPES
+
+FORMAT = 1
+MANIFEST = 'index.json'
+BATCH = 4096  # rows encoded at once
+DTYPES = {str(dtype).removeprefix('torch.'): dtype
+          for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)}
+
+
+def model_key(model: DRIN) -> str:
+    r"""SHA-256 over a model's configuration and parameters."""
+    parts = [to_json(model.config())]
+    for name, value in sorted(model.state_dict().items()):
+        value = value.detach().cpu().contiguous()
+        parts += [name, str(value.dtype), value.flatten().view(torch.uint8).numpy().tobytes()]
+    return content_key(parts)
+
+
+class EntityIndex:
+    r"""All that scoring needs of the entities of a knowledge base, computed once for a model.
+
+    Of every entity vertex: its projection :math:`\mathbf{v}`, where the first layer's edge update,
+    a residual or the score reads it; :math:`\mathbf{W}_h \mathbf{v}` of the first layer, which
+    commutes with the sum over messages; and its side of the tables of first weights. Nothing is
+    stored that the model does not read.
+
+    Entities are numbered from 0 and keep their number: :meth:`replace` and :meth:`remove` change
+    what a number means, :meth:`add` appends. An index is a list of immutable parts, so that a change
+    writes only what is new, and one on disk is memory-mapped and shared by the processes that read it.
+
+    Use :meth:`build` or :meth:`load`.
+    """
+
+    def __init__(self, manifest: dict, parts: list[dict[str, Tensor]], row: Tensor | None, folder: Path | None = None):
+        self.manifest = manifest
+        self.parts = parts
+        self.folder = folder
+        self._row = row  # entity to its row; -1 if it was removed; None if they are the same
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._starts = {name: cumsum(torch.tensor([part[name].size(0) for part in self.parts])).tolist()
+                        for name in self._array_names()}
+        counts = [part['num_images'] for part in self.parts]
+        num_images = counts[0] if len(counts) == 1 else torch.cat(counts)                        # [rows]
+        self._image_ptr = None if bool((num_images == 1).all()) else cumsum(num_images)          # [rows + 1]
+        self.num_entities = num_images.numel() if self._row is None else self._row.numel()
+        self.widths = {name: self.parts[0][name].size(1) for name in self._starts}
+        self._rows_of_id: dict[str, int] | None = None
+        everything = torch.arange(self.num_entities)
+        self.everything = everything if self._row is None else everything[self._row >= 0]
+
+    def _array_names(self) -> list[str]:
+        return [name for name in self.parts[0] if name not in ('num_images', 'ids', 'id_ptr')]
+
+    # Making one
+
+    @classmethod
+    def build(
+        cls,
+        model: DRIN,
+        entities: SideTables,
+        ids: Sequence[str] | None = None,
+        *,
+        dtype: torch.dtype = torch.float32,
+        folder: str | Path | None = None,
+        device: torch.device | str | None = None,
+        progress: bool = False,
+    ) -> 'EntityIndex':
+        r"""Computes an index.
+
+        Args:
+            model: A trained model with scalar edges.
+            entities: Features of ``E`` entities.
+            ids: Their ids; their numbers by default.
+            dtype: What is stored: float64, float32, bfloat16 or float16.
+            folder: Where to write it; None keeps it in memory. Memory then holds a batch at a time.
+            device: Where to compute; by default where the model is.
+            progress: Whether to show a progress bar.
+
+        Raises:
+            ValueError: If the model has vector edges, the widths differ or an id occurs twice.
+            FileExistsError: If the folder holds an index.
+        """
+        if dtype not in DTYPES.values():
+            raise ValueError(f"'dtype' must be one of {', '.join(DTYPES)}, got {dtype}")
+        manifest = {'format': FORMAT, 'model': model_key(model), 'config': model.config(),
+                    'dtype': str(dtype).removeprefix('torch.'), 'parts': [], 'rows': None}
+        if folder is not None and (Path(folder) / MANIFEST).exists():
+            raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
+        part, name = _make_part(model, entities, ids, dtype, Path(folder) if folder else None, device, progress)
+        index = cls({**manifest, 'parts': [name]}, [part], None, Path(folder) if folder else None)
+        if folder is not None:
+            index._write_manifest()
+        return index
+
+    @classmethod
+    def load(cls, folder: str | Path, model: DRIN | None = None) -> 'EntityIndex':
+        r"""Maps an index that :meth:`build` or :meth:`save` wrote; rows are read from disk as they are needed.
+
+        Args:
+            folder: Where from.
+            model: The model it must belong to, if that is to be checked at once.
+
+        Raises:
+            FileNotFoundError: If there is none, or one of its files is gone.
+            ValueError: If it is damaged or belongs to another model.
+        """
+        folder = Path(folder)
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing")
+        try:
+            manifest = json.loads(path.read_text(encoding='utf-8'))
+            if manifest['format'] != FORMAT:
+                raise ValueError(f"it has format {manifest['format']!r}, this version reads {FORMAT}")
+            names = [*manifest['parts'], *([manifest['rows']] if manifest['rows'] else [])]
+            if not manifest['parts'] or any(Path(name).name != name for name in names):
+                raise ValueError('it names no files of its folder')
+            parts = [map_tensors(folder / name) for name in manifest['parts']]
+            row = map_tensors(folder / manifest['rows'])['row'] if manifest['rows'] else None
+            index = cls(manifest, parts, row, folder)
+            index._check()
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            raise ValueError(f"'{path}' is no readable index: {error}; build it again") from error
+        if model is not None:
+            index.check_model(model)
+        return index
+
+    def _check(self) -> None:
+        """That the parts fit together."""
+        dtype = self.dtype
+        for part in self.parts:
+            rows = part['num_images'].numel()
+            if part.keys() != self.parts[0].keys() or part['id_ptr'].numel() != rows + 1:
+                raise ValueError('its parts do not fit together')
+            for name in self._array_names():
+                expected = int(part['num_images'].sum()) if _is_image(name) else rows
+                if part[name].dtype != dtype or list(part[name].shape) != [expected, self.widths[name]]:
+                    raise ValueError(f"'{name}' is {part[name].dtype} {list(part[name].shape)}, not {dtype} "
+                                     f"{[expected, self.widths[name]]}")
+        total = sum(part['num_images'].numel() for part in self.parts)
+        if self._row is None and len(self.parts) > 1:
+            raise ValueError('it has several parts but does not say which entity is where')
+        if self._row is not None and self._row.numel() and not -1 <= int(self._row.min()) <= int(self._row.max()) < total:
+            raise ValueError('it points outside of its parts')
+
+    def save(self, folder: str | Path) -> Path:
+        r"""Writes the index, or what changed since it was loaded from the same folder.
+
+        The manifest is written last: until then, the folder holds the index as it was.
+
+        Raises:
+            FileExistsError: If the folder holds another index.
+        """
+        folder = Path(folder)
+        own = self.folder is not None and folder.resolve() == self.folder.resolve()
+        if not own and (folder / MANIFEST).exists():
+            raise FileExistsError(f"'{folder}' holds an index; name another folder")
+        names = list(self.manifest['parts'])
+        for i, part in enumerate(self.parts):
+            if not own or names[i] is None:
+                names[i] = _new_name('part')
+                write_tensors(folder / names[i], {name: (x.dtype, tuple(x.shape)) for name, x in part.items()},
+                              lambda target, part=part: [target[name].copy_(x) for name, x in part.items()])
+        before, rows = self.manifest['rows'] if own else None, None
+        if self._row is not None:
+            rows = _new_name('rows')
+            write_tensors(folder / rows, {'row': (torch.int64, tuple(self._row.shape))},
+                          lambda target: target['row'].copy_(self._row))
+        self.manifest, self.folder = {**self.manifest, 'parts': names, 'rows': rows}, folder
+        self._write_manifest()
+        if before is not None:
+            (folder / before).unlink(missing_ok=True)  # processes that mapped it keep it
+        return folder
+
+    def _write_manifest(self) -> None:
+        write_atomic(self.folder / MANIFEST, json.dumps(self.manifest, indent=2).encode() + b'\n')
+
+    # Changing one
+
+    def add(self, model: DRIN, entities: SideTables, ids: Sequence[str] | None = None) -> Tensor:
+        r"""Appends entities; nothing of the others is computed again.
+
+        Args:
+            model: The model of the index.
+            entities: Features of the new entities.
+            ids: Their ids; their numbers by default.
+
+        Returns:
+            Their numbers, int64 ``[A]``.
+
+        Raises:
+            ValueError: If the model is another one, or an id is taken.
+        """
+        number = torch.arange(self.num_entities, self.num_entities + entities.text.size(0))
+        ids = [str(i) for i in number.tolist()] if ids is None else list(ids)
+        taken = [name for name in ids if name in self._numbers()]
+        if taken:
+            raise ValueError(f"The index has an entity '{taken[0]}' already; replace it instead")
+        first = self._append(model, entities, ids)
+        row = torch.arange(self.num_entities) if self._row is None else self._row
+        self._row = torch.cat([row, torch.arange(first, first + number.numel())])
+        self._lay_out()
+        return number
+
+    def replace(self, model: DRIN, entities: SideTables, ids: Sequence[str]) -> None:
+        r"""Gives entities new features; they keep their numbers.
+
+        Args:
+            model: The model of the index.
+            entities: Their features.
+            ids: Whose they are.
+
+        Raises:
+            ValueError: If the model is another one, or an id is unknown or occurs twice.
+        """
+        number = self._known(ids)
+        first = self._append(model, entities, ids)
+        row = torch.arange(self.num_entities) if self._row is None else self._row.clone()
+        row[number] = torch.arange(first, first + number.numel())
+        self._row = row
+        self._lay_out()
+
+    def remove(self, ids: Sequence[str]) -> None:
+        r"""Takes entities out: comparing with one is an error from then on. Their numbers are not given again.
+
+        Raises:
+            ValueError: If an id is unknown.
+        """
+        number = self._known(ids)
+        row = torch.arange(self.num_entities) if self._row is None else self._row.clone()
+        row[number] = -1
+        self._row = row
+        self._lay_out()
+
+    def _append(self, model: DRIN, entities: SideTables, ids: Sequence[str]) -> int:
+        self.check_model(model)
+        first = sum(part['num_images'].numel() for part in self.parts)
+        part, _ = _make_part(model, entities, ids, self.dtype, None, None, False)
+        for name in self._array_names():
+            if part[name].size(1) != self.widths[name]:
+                raise ValueError(f"The new entities' '{name}' has width {part[name].size(1)}, the index "
+                                 f"{self.widths[name]}")
+        if self.device.type != 'cpu':
+            part = _moved(part, self.device)
+        self.parts.append(part)
+        self.manifest['parts'] = [*self.manifest['parts'], None]
+        return first
+
+    # Asking one
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What is stored."""
+        return DTYPES[self.manifest['dtype']]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the arrays are."""
+        return self.parts[0][self._array_names()[0]].device
+
+    def to(self, device: torch.device | str) -> 'EntityIndex':
+        r"""The index with its arrays on another device."""
+        parts = [_moved(part, torch.device(device)) for part in self.parts]
+        return EntityIndex(dict(self.manifest), parts, self._row, self.folder)
+
+    def check_model(self, model: DRIN) -> None:
+        r"""Raises ValueError unless the index was built with this model, saying what differs."""
+        if model_key(model) == self.manifest['model']:
+            return
+        config, own = model.config(), self.manifest['config']
+        differs = [f"{name} is {own.get(name)!r} there and {value!r} here" for name, value in config.items()
+                   if own.get(name) != value]
+        where = f" in '{self.folder}'" if self.folder else ''
+        raise ValueError(f"The entity index{where} was built with another model ({self.manifest['model'][:12]}, this is "
+                         f"{model_key(model)[:12]}): {'; '.join(differs) or 'its parameters differ'}. Build one with "
+                         f"this model")
+
+    def numbers(self, ids: Sequence[str]) -> Tensor:
+        r"""Numbers of the entities with these ids, int64 ``[N]``; -1 for an id that is unknown or was removed."""
+        known = self._numbers()
+        return torch.tensor([known.get(name, -1) for name in ids], dtype=torch.long)
+
+    def row_of(self, entity: Tensor, there: Tensor | None = None) -> Tensor:
+        r"""Rows of the parts, all together, that hold the given entities.
+
+        Args:
+            entity: Numbers, int64 ``[P]``.
+            there: Which of them matter, bool; the others may have been removed.
+
+        Raises:
+            IndexError: If there is no such entity.
+            ValueError: If one was removed.
+        """
+        if entity.numel() and (int(entity.min()) < 0 or int(entity.max()) >= self.num_entities):
+            bad = entity[(entity < 0) | (entity >= self.num_entities)][0]
+            raise IndexError(f"There is no entity {int(bad)}; the index has entities 0 to {self.num_entities - 1}")
+        if self._row is None:
+            return entity
+        row = self._row[entity]
+        if bool((row < 0).any()):
+            raise ValueError(f"Entity {int(entity[row < 0][0])} was removed from the index, but is a candidate")
+        return row
+
+    def num_images(self, row: Tensor) -> Tensor | None:
+        """Images of each row ``[P]``; None if every entity has one."""
+        return None if self._image_ptr is None else self._image_ptr[row + 1] - self._image_ptr[row]
+
+    def first_image(self, row: Tensor) -> Tensor:
+        """Image row at which the images of each row begin, ``[P]``."""
+        return self._image_ptr[row]
+
+    def has(self, name: str) -> bool:
+        """Whether there is an array of this name."""
+        return name in self.widths
+
+    def gather(self, name: str, row: Tensor, out: Tensor) -> Tensor:
+        r"""Rows of an array, cast and moved to where ``out`` is.
+
+        Args:
+            name: The array.
+            row: Rows over all parts, int64 ``[N]`` on the CPU.
+            out: Where to, ``[N, width]``.
+        """
+        starts = self._starts[name]
+        if len(self.parts) == 1:
+            return _take(self.parts[0][name], row, out)
+        for part, start, stop in zip(self.parts, starts[:-1], starts[1:], strict=True):
+            own = ((row >= start) & (row < stop)).nonzero().squeeze(1)
+            if own.numel():
+                out[own.to(out.device)] = part[name][(row[own] - start).to(part[name].device)].to(out.device, out.dtype)
+        return out
+
+    def _numbers(self) -> dict[str, int]:
+        """Id to number."""
+        if self._rows_of_id is None:
+            names = [name for part in self.parts for name in _unpack(part)]
+            rows = range(len(names)) if self._row is None else self._row.tolist()
+            self._rows_of_id = {names[row]: number for number, row in enumerate(rows) if row >= 0}
+        return self._rows_of_id
+
+    def _known(self, ids: Sequence[str]) -> Tensor:
+        number = self.numbers(ids)
+        if bool((number < 0).any()):
+            raise ValueError(f"The index has no entity '{ids[int((number < 0).nonzero()[0])]}'")
+        return number
+
+    def __len__(self) -> int:
+        return self.everything.numel()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} entities, {self.manifest['dtype']}, {self.device})"
+
+
+def vertex_name(node_type: NodeType) -> str:
+    """Array of an entity type's vertices."""
+    return f'vertex.{node_type}'
+
+
+def hidden_name(key: str, node_type: NodeType) -> str:
+    """Array of :math:`W_h v`, with the :math:`W_h` of the receiver ``key``."""
+    return f'hidden.{key}.{node_type}'
+
+
+def weight_name(edge_type: EdgeType) -> str:
+    """Array of the entity side of a relation's first weights."""
+    return f'weight.{edge_type[1]}.{edge_type[2]}'
+
+
+def _is_image(name: str) -> bool:
+    return name.endswith(ENTITY_IMAGE)
+
+
+def _take(array: Tensor, row: Tensor, out: Tensor) -> Tensor:
+    row = row.to(array.device)
+    if array.dtype == out.dtype and array.device == out.device:
+        return torch.index_select(array, 0, row, out=out)
+    return out.copy_(array.index_select(0, row))
+
+
+def _moved(part: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: x if name in ('num_images', 'ids', 'id_ptr') else x.to(device) for name, x in part.items()}
+
+
+def _new_name(kind: str) -> str:
+    return f'{kind}-{uuid.uuid4().hex[:12]}.safetensors'
+
+
+def _pack(ids: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids as bytes, and where each begins."""
+    blobs = [name.encode('utf-8', 'surrogatepass') for name in ids]
+    joined = bytearray(b''.join(blobs))
+    ptr = cumsum(torch.tensor([len(blob) for blob in blobs], dtype=torch.long))
+    return torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.empty(0, dtype=torch.uint8), ptr
+
+
+def _unpack(part: dict[str, Tensor]) -> list[str]:
+    blob, ptr = part['ids'].numpy().tobytes(), part['id_ptr'].tolist()
+    return [blob[start:stop].decode('utf-8', 'surrogatepass') for start, stop in zip(ptr[:-1], ptr[1:], strict=True)]
+
+
+def _first_layer(model: DRIN) -> tuple[set[NodeType], set[tuple[str, NodeType]], list[EdgeType]]:
+    """What a model reads of the entities: vertices, W_h v by (receiver's W_h, type), relations with first weights."""
+    if not model.convs:
+        return {t for t in ENTITY_TYPES if t in model.encoders}, set(), model.edge_types if model.read_relations else []
+    conv = model.convs[0]
+    receivers, edge_types = set(conv.out_node_types), [tuple(t) for t in conv.metadata[1]]
+    vertices = {t for t in ENTITY_TYPES if t in receivers} if conv.residual else set()
+    if conv.dynamic:
+        vertices |= {dst for _, _, dst in conv.out_edge_types}
+    hidden = {(SHARED if conv.shared else t, t) for t in ENTITY_TYPES if t in receivers}
+    hidden |= {(SHARED if conv.shared else src, dst) for src, _, dst in edge_types if src in receivers}
+    return vertices, hidden, edge_types
+
+
+def _make_part(model: DRIN, entities: SideTables, ids: Sequence[str] | None, dtype: torch.dtype, folder: Path | None,
+               device: torch.device | str | None, progress: bool) -> tuple[dict[str, Tensor], str | None]:
+    """The arrays of some entities, and the file they are in."""
+    if model.vector_edges:
+        raise ValueError("An index serves models with scalar edges; score this one, whose edges are vectors, through its "
+                         "forward pass on candidate_batch")
+    num_entities = entities.text.size(0)
+    ids = [str(i) for i in range(num_entities)] if ids is None else list(ids)
+    if len(ids) != num_entities or len(set(ids)) != num_entities:
+        raise ValueError(f"There must be one id, and another one, for each of the {num_entities} entities; got {len(ids)}, "
+                         f"of which {len(set(ids))} differ")
+    features = dict(zip(ENTITY_TYPES, (entities.text, entities.image), strict=True))
+    vertices, hidden, edge_types = _first_layer(model)
+    used = vertices | {t for _, t in hidden}
+    for t in used:
+        if features[t].size(1) != model.encoders[t].in_channels:
+            raise ValueError(f"The model takes '{t}' features of width {model.encoders[t].in_channels}, got "
+                             f"{features[t].size(1)}")
+    blob, id_ptr = _pack(ids)
+    num_images = entities.ptr[1:] - entities.ptr[:-1]
+    spec: Spec = {name: (x.dtype, tuple(x.shape)) for name, x in (('num_images', num_images), ('ids', blob),
+                                                                  ('id_ptr', id_ptr))}
+    spec |= {vertex_name(t): (dtype, (features[t].size(0), model.hidden_channels)) for t in vertices}
+    spec |= {hidden_name(key, t): (dtype, (features[t].size(0), model.hidden_channels)) for key, t in hidden}
+    spec |= {weight_name(e): (dtype, tuple(entities.weight[e].shape)) for e in edge_types}
+    parameter = next(model.parameters())
+    device = parameter.device if device is None else torch.device(device)
+    compute = torch.promote_types(parameter.dtype, torch.float64 if dtype == torch.float64 else torch.float32)
+
+    def put(x: Tensor) -> Tensor:
+        return x.detach().to(device, compute)
+
+    encoder = {t: (put(model.encoders[t].weight), put(model.encoders[t].bias)) for t in used}
+    project = {(key, t): put(model.convs[0].lins[key].weight) for key, t in hidden}
+
+    @torch.inference_mode()
+    def fill(part: dict[str, Tensor]) -> None:
+        for name, x in (('num_images', num_images), ('ids', blob), ('id_ptr', id_ptr)):
+            part[name].copy_(x)
+        total = sum(features[t].size(0) for t in used)
+        with tqdm(total=total, desc='Indexing', disable=not progress, leave=False) as bar:
+            for t in [t for t in ENTITY_TYPES if t in used]:
+                for start in range(0, features[t].size(0), BATCH):
+                    rows = slice(start, start + BATCH)
+                    v = torch.nn.functional.linear(put(features[t][rows]), *encoder[t])
+                    if t in vertices:
+                        part[vertex_name(t)][rows] = v.to(dtype)
+                    for key, of in hidden:
+                        if of == t:
+                            part[hidden_name(key, t)][rows] = (v @ project[key, t].t()).to(dtype)
+                    bar.update(v.size(0))
+        for e in edge_types:
+            for start in range(0, entities.weight[e].size(0), BATCH):
+                part[weight_name(e)][start:start + BATCH] = entities.weight[e][start:start + BATCH].to(dtype)
+
+    if folder is None:
+        part = {name: torch.zeros(shape, dtype=of) for name, (of, shape) in spec.items()}
+        fill(part)
+        return part, None
+    name = _new_name('part')
+    write_tensors(folder / name, spec, fill)
+    return map_tensors(folder / name), name
