@@ -1,24 +1,19 @@
 import json
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch_geometric.typing import EdgeType, NodeType
 from torch_geometric.utils import cumsum
-from tqdm import tqdm
 
 from drin_pyg.features.side_tables import SideTables
 from drin_pyg.files import content_key, to_json, write_atomic
-from drin_pyg.linking.tensor_file import Spec, map_tensors, write_tensors
+from drin_pyg.linking.index_part import OWN_NAMES, is_image, make_part, new_name, unpack_ids
+from drin_pyg.linking.tensor_file import map_tensors, write_tensors
 from drin_pyg.nn import DRIN
-from drin_pyg.nn.drin_conv import SHARED
-from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TYPES
 
 FORMAT = 1
 MANIFEST = 'index.json'
-BATCH = 4096  # rows encoded at once
 DTYPES = {str(dtype).removeprefix('torch.'): dtype
           for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)}
 
@@ -67,7 +62,7 @@ class EntityIndex:
         self.everything = everything if self._row is None else everything[self._row >= 0]
 
     def _array_names(self) -> list[str]:
-        return [name for name in self.parts[0] if name not in ('num_images', 'ids', 'id_ptr')]
+        return [name for name in self.parts[0] if name not in OWN_NAMES]
 
     # Making one
 
@@ -104,7 +99,7 @@ class EntityIndex:
                     'dtype': str(dtype).removeprefix('torch.'), 'parts': [], 'rows': None}
         if folder is not None and (Path(folder) / MANIFEST).exists():
             raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
-        part, name = _make_part(model, entities, ids, dtype, Path(folder) if folder else None, device, progress)
+        part, name = make_part(model, entities, ids, dtype, Path(folder) if folder else None, device, progress)
         index = cls({**manifest, 'parts': [name]}, [part], None, Path(folder) if folder else None)
         if folder is not None:
             index._write_manifest()
@@ -151,14 +146,14 @@ class EntityIndex:
             if part.keys() != self.parts[0].keys() or part['id_ptr'].numel() != rows + 1:
                 raise ValueError('its parts do not fit together')
             for name in self._array_names():
-                expected = int(part['num_images'].sum()) if _is_image(name) else rows
+                expected = int(part['num_images'].sum()) if is_image(name) else rows
                 if part[name].dtype != dtype or list(part[name].shape) != [expected, self.widths[name]]:
                     raise ValueError(f"'{name}' is {part[name].dtype} {list(part[name].shape)}, not {dtype} "
                                      f"{[expected, self.widths[name]]}")
         total = sum(part['num_images'].numel() for part in self.parts)
         if self._row is None and len(self.parts) > 1:
             raise ValueError('it has several parts but does not say which entity is where')
-        if self._row is not None and self._row.numel() and not -1 <= int(self._row.min()) <= int(self._row.max()) < total:
+        if self._row is not None and bool(((self._row < -1) | (self._row >= total)).any()):
             raise ValueError('it points outside of its parts')
 
     def save(self, folder: str | Path) -> Path:
@@ -176,12 +171,12 @@ class EntityIndex:
         names = list(self.manifest['parts'])
         for i, part in enumerate(self.parts):
             if not own or names[i] is None:
-                names[i] = _new_name('part')
+                names[i] = new_name('part')
                 write_tensors(folder / names[i], {name: (x.dtype, tuple(x.shape)) for name, x in part.items()},
                               lambda target, part=part: [target[name].copy_(x) for name, x in part.items()])
         before, rows = self.manifest['rows'] if own else None, None
         if self._row is not None:
-            rows = _new_name('rows')
+            rows = new_name('rows')
             write_tensors(folder / rows, {'row': (torch.int64, tuple(self._row.shape))},
                           lambda target: target['row'].copy_(self._row))
         self.manifest, self.folder = {**self.manifest, 'parts': names, 'rows': rows}, folder
@@ -253,7 +248,7 @@ class EntityIndex:
     def _append(self, model: DRIN, entities: SideTables, ids: Sequence[str]) -> int:
         self.check_model(model)
         first = sum(part['num_images'].numel() for part in self.parts)
-        part, _ = _make_part(model, entities, ids, self.dtype, None, None, False)
+        part, _ = make_part(model, entities, ids, self.dtype)
         for name in self._array_names():
             if part[name].size(1) != self.widths[name]:
                 raise ValueError(f"The new entities' '{name}' has width {part[name].size(1)}, the index "
@@ -289,9 +284,9 @@ class EntityIndex:
         differs = [f"{name} is {own.get(name)!r} there and {value!r} here" for name, value in config.items()
                    if own.get(name) != value]
         where = f" in '{self.folder}'" if self.folder else ''
-        raise ValueError(f"The entity index{where} was built with another model ({self.manifest['model'][:12]}, this is "
-                         f"{model_key(model)[:12]}): {'; '.join(differs) or 'its parameters differ'}. Build one with "
-                         f"this model")
+        raise ValueError(f"The entity index{where} was built with another model ({self.manifest['model'][:12]}, this "
+                         f"is {model_key(model)[:12]}): {'; '.join(differs) or 'its parameters differ'}. Build one "
+                         f"with this model")
 
     def numbers(self, ids: Sequence[str]) -> Tensor:
         r"""Numbers of the entities with these ids, int64 ``[N]``; -1 for an id that is unknown or was removed."""
@@ -351,7 +346,7 @@ class EntityIndex:
     def _numbers(self) -> dict[str, int]:
         """Id to number."""
         if self._rows_of_id is None:
-            names = [name for part in self.parts for name in _unpack(part)]
+            names = [name for part in self.parts for name in unpack_ids(part)]
             rows = range(len(names)) if self._row is None else self._row.tolist()
             self._rows_of_id = {names[row]: number for number, row in enumerate(rows) if row >= 0}
         return self._rows_of_id
@@ -369,25 +364,6 @@ class EntityIndex:
         return f"{type(self).__name__}({len(self)} entities, {self.manifest['dtype']}, {self.device})"
 
 
-def vertex_name(node_type: NodeType) -> str:
-    """Array of an entity type's vertices."""
-    return f'vertex.{node_type}'
-
-
-def hidden_name(key: str, node_type: NodeType) -> str:
-    """Array of :math:`W_h v`, with the :math:`W_h` of the receiver ``key``."""
-    return f'hidden.{key}.{node_type}'
-
-
-def weight_name(edge_type: EdgeType) -> str:
-    """Array of the entity side of a relation's first weights."""
-    return f'weight.{edge_type[1]}.{edge_type[2]}'
-
-
-def _is_image(name: str) -> bool:
-    return name.endswith(ENTITY_IMAGE)
-
-
 def _take(array: Tensor, row: Tensor, out: Tensor) -> Tensor:
     row = row.to(array.device)
     if array.dtype == out.dtype and array.device == out.device:
@@ -396,99 +372,4 @@ def _take(array: Tensor, row: Tensor, out: Tensor) -> Tensor:
 
 
 def _moved(part: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    return {name: x if name in ('num_images', 'ids', 'id_ptr') else x.to(device) for name, x in part.items()}
-
-
-def _new_name(kind: str) -> str:
-    return f'{kind}-{uuid.uuid4().hex[:12]}.safetensors'
-
-
-def _pack(ids: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Ids as bytes, and where each begins."""
-    blobs = [name.encode('utf-8', 'surrogatepass') for name in ids]
-    joined = bytearray(b''.join(blobs))
-    ptr = cumsum(torch.tensor([len(blob) for blob in blobs], dtype=torch.long))
-    return torch.frombuffer(joined, dtype=torch.uint8) if joined else torch.empty(0, dtype=torch.uint8), ptr
-
-
-def _unpack(part: dict[str, Tensor]) -> list[str]:
-    blob, ptr = part['ids'].numpy().tobytes(), part['id_ptr'].tolist()
-    return [blob[start:stop].decode('utf-8', 'surrogatepass') for start, stop in zip(ptr[:-1], ptr[1:], strict=True)]
-
-
-def _first_layer(model: DRIN) -> tuple[set[NodeType], set[tuple[str, NodeType]], list[EdgeType]]:
-    """What a model reads of the entities: vertices, W_h v by (receiver's W_h, type), relations with first weights."""
-    if not model.convs:
-        return {t for t in ENTITY_TYPES if t in model.encoders}, set(), model.edge_types if model.read_relations else []
-    conv = model.convs[0]
-    receivers, edge_types = set(conv.out_node_types), [tuple(t) for t in conv.metadata[1]]
-    vertices = {t for t in ENTITY_TYPES if t in receivers} if conv.residual else set()
-    if conv.dynamic:
-        vertices |= {dst for _, _, dst in conv.out_edge_types}
-    hidden = {(SHARED if conv.shared else t, t) for t in ENTITY_TYPES if t in receivers}
-    hidden |= {(SHARED if conv.shared else src, dst) for src, _, dst in edge_types if src in receivers}
-    return vertices, hidden, edge_types
-
-
-def _make_part(model: DRIN, entities: SideTables, ids: Sequence[str] | None, dtype: torch.dtype, folder: Path | None,
-               device: torch.device | str | None, progress: bool) -> tuple[dict[str, Tensor], str | None]:
-    """The arrays of some entities, and the file they are in."""
-    if model.vector_edges:
-        raise ValueError("An index serves models with scalar edges; score this one, whose edges are vectors, through its "
-                         "forward pass on candidate_batch")
-    num_entities = entities.text.size(0)
-    ids = [str(i) for i in range(num_entities)] if ids is None else list(ids)
-    if len(ids) != num_entities or len(set(ids)) != num_entities:
-        raise ValueError(f"There must be one id, and another one, for each of the {num_entities} entities; got {len(ids)}, "
-                         f"of which {len(set(ids))} differ")
-    features = dict(zip(ENTITY_TYPES, (entities.text, entities.image), strict=True))
-    vertices, hidden, edge_types = _first_layer(model)
-    used = vertices | {t for _, t in hidden}
-    for t in used:
-        if features[t].size(1) != model.encoders[t].in_channels:
-            raise ValueError(f"The model takes '{t}' features of width {model.encoders[t].in_channels}, got "
-                             f"{features[t].size(1)}")
-    blob, id_ptr = _pack(ids)
-    num_images = entities.ptr[1:] - entities.ptr[:-1]
-    spec: Spec = {name: (x.dtype, tuple(x.shape)) for name, x in (('num_images', num_images), ('ids', blob),
-                                                                  ('id_ptr', id_ptr))}
-    spec |= {vertex_name(t): (dtype, (features[t].size(0), model.hidden_channels)) for t in vertices}
-    spec |= {hidden_name(key, t): (dtype, (features[t].size(0), model.hidden_channels)) for key, t in hidden}
-    spec |= {weight_name(e): (dtype, tuple(entities.weight[e].shape)) for e in edge_types}
-    parameter = next(model.parameters())
-    device = parameter.device if device is None else torch.device(device)
-    compute = torch.promote_types(parameter.dtype, torch.float64 if dtype == torch.float64 else torch.float32)
-
-    def put(x: Tensor) -> Tensor:
-        return x.detach().to(device, compute)
-
-    encoder = {t: (put(model.encoders[t].weight), put(model.encoders[t].bias)) for t in used}
-    project = {(key, t): put(model.convs[0].lins[key].weight) for key, t in hidden}
-
-    @torch.inference_mode()
-    def fill(part: dict[str, Tensor]) -> None:
-        for name, x in (('num_images', num_images), ('ids', blob), ('id_ptr', id_ptr)):
-            part[name].copy_(x)
-        total = sum(features[t].size(0) for t in used)
-        with tqdm(total=total, desc='Indexing', disable=not progress, leave=False) as bar:
-            for t in [t for t in ENTITY_TYPES if t in used]:
-                for start in range(0, features[t].size(0), BATCH):
-                    rows = slice(start, start + BATCH)
-                    v = torch.nn.functional.linear(put(features[t][rows]), *encoder[t])
-                    if t in vertices:
-                        part[vertex_name(t)][rows] = v.to(dtype)
-                    for key, of in hidden:
-                        if of == t:
-                            part[hidden_name(key, t)][rows] = (v @ project[key, t].t()).to(dtype)
-                    bar.update(v.size(0))
-        for e in edge_types:
-            for start in range(0, entities.weight[e].size(0), BATCH):
-                part[weight_name(e)][start:start + BATCH] = entities.weight[e][start:start + BATCH].to(dtype)
-
-    if folder is None:
-        part = {name: torch.zeros(shape, dtype=of) for name, (of, shape) in spec.items()}
-        fill(part)
-        return part, None
-    name = _new_name('part')
-    write_tensors(folder / name, spec, fill)
-    return map_tensors(folder / name), name
+    return {name: x if name in OWN_NAMES else x.to(device) for name, x in part.items()}

@@ -38,7 +38,7 @@ class VertexSlots(ABC):
 
     @abstractmethod
     def add_to_entities(self, out: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
-        r"""Adds :math:`\sum_i w_i u_i` over the mention vertices, and a bias ``[D]``, to ``out`` ``[N, D]``, in place."""
+        r"""Adds :math:`\sum_i w_i u_i` over the mention vertices, and a bias, to ``out`` ``[N, D]``, in place."""
 
     @abstractmethod
     def add_to_pairs(self, out: Tensor, weight: Tensor, v: Tensor) -> None:

@@ -13,7 +13,7 @@ from drin_pyg.features.side_tables import side_tables
 from drin_pyg.graph import candidate_batch, forward_args
 from drin_pyg.linking import CandidateScorer, EntityIndex, TopK, score_candidates
 from drin_pyg.linking.candidate_chunk import plan
-from drin_pyg.linking.candidate_scorer import _merge
+from drin_pyg.linking.candidate_scorer import _merge, _nothing
 from drin_pyg.nn import DRIN
 from drin_pyg.vocabulary import EDGE_TYPES
 from tests.world import LISTS, WIDTHS, make_tables
@@ -146,7 +146,7 @@ def test_ties_go_to_the_first_on_the_list(size):
     score = torch.randint(0, 3, (4, 20), generator=torch.Generator().manual_seed(0)).double()
     score[3, 2:] = -torch.inf  # a list of two
     entity = torch.arange(20).expand(4, 20) + 100
-    kept = None
+    kept = _nothing(4, 5, torch.float64)
     for start in range(0, 20, size):
         kept = _merge(kept, score[:, start:start + size], entity[:, start:start + size], start, 5)
     for row in range(4):
