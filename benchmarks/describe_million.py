@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from timing import show_machine
+from report import show_machine
 
 WAYS = {
     'imports alone': 'import drin_pyg.datasets',

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from timing import compare, show, show_machine
+from report import show_machine
+from timing import Measured, compare, show
 
 from drin_pyg.datasets import EmojiMEL, Picture
 from drin_pyg.features import Encoding, PictureEncoder, TextEncoder, encode_rows
@@ -37,9 +38,9 @@ def texts(count: int, folder: Path, rounds: int) -> None:
         'bare model, inputs in memory': bare,
         'encode_rows, to disk': lambda: encode_rows(encoder, items, Encoding(folder / f'texts{next(run)}')),
     }
-    medians = compare(sides, rounds=rounds, warm_up=1)
-    show(f'{len(items)} texts, MiniLM', medians)
-    rate(medians, len(items))
+    measured = compare(sides, rounds=rounds, warm_up=1)
+    show(f'{len(items)} texts, MiniLM', measured)
+    rate(measured, len(items))
 
 
 def pictures(count: int, folder: Path, rounds: int, workers: int, name: str) -> None:
@@ -69,14 +70,14 @@ def pictures(count: int, folder: Path, rounds: int, workers: int, name: str) -> 
         f'encode_rows, {workers} workers, to disk':
             lambda: encode_rows(encoder, items, Encoding(folder / f'pictures{next(run)}', workers)),
     }
-    medians = compare(sides, rounds=rounds, warm_up=1)
-    show(f'{count} pictures of 640 x 480, {name}', medians)
-    rate(medians, count)
+    measured = compare(sides, rounds=rounds, warm_up=1)
+    show(f'{count} pictures of 640 x 480, {name}', measured)
+    rate(measured, count)
 
 
-def rate(medians: dict[str, float], count: int) -> None:
+def rate(measured: dict[str, Measured], count: int) -> None:
     r"""Prints rows per second, and the share of the bare model's rate."""
-    bare, ours = medians.values()
+    bare, ours = (side.median for side in measured.values())
     print(f'  {count / bare:.1f} and {count / ours:.1f} rows/s: {bare / ours:.0%} of the bare model')
 
 

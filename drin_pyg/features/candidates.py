@@ -124,4 +124,4 @@ class Candidates:
 def ranges(start: Tensor, count: Tensor) -> Tensor:
     """``[start[0], ..., start[0] + count[0] - 1, start[1], ...]``, without a loop."""
     owner = torch.repeat_interleave(count)
-    return start[owner] + torch.arange(owner.numel(), device=start.device) - cumsum(count)[owner]
+    return (start - cumsum(count)[:-1])[owner] + torch.arange(owner.numel(), device=start.device)

@@ -1,5 +1,4 @@
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.module_dict import ModuleDict
@@ -20,6 +19,7 @@ from drin_pyg.vocabulary import (
     TEXT_TEXT,
 )
 
+NORM_EPS = 1e-12  # as of torch.nn.functional.normalize
 COSINE_START = 4.0  # logits span about -4..4 over the range of a cosine: neither flat nor saturated
 
 
@@ -202,16 +202,17 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             trace.append(weights)
         if row_dict is not None:
             x_dict = {t: x[row_dict[t]] for t, x in x_dict.items()}
-        x_dict = {t: F.normalize(x, dim=-1) for t, x in x_dict.items()}
         if not self.read_relations:
             return self._cosine(TEXT_TEXT, x_dict, edge_index_dict), trace
         return self._read(x_dict, edge_index_dict, weights, num_pairs, num_images), trace
 
     def _cosine(self, edge_type: EdgeType, x_dict: dict, edge_index_dict: dict) -> Tensor:
-        """Inner product of the two ends of each edge, the cosine of unit vertices, ``[E]``."""
-        src, _, dst = edge_type
-        edge_index = edge_index_dict[edge_type]
-        return sddmm(edge_index[0], edge_index[1], x_dict[src], x_dict[dst])
+        """Cosine of the two ends of each edge, ``[E]``."""
+        (src, _, dst), edge_index = edge_type, edge_index_dict[edge_type]
+        # The norms divide the products, not the vertices: that would take passes over all [N, D].
+        norm = {t: torch.linalg.vector_norm(x_dict[t], dim=-1).clamp(min=NORM_EPS) for t in (src, dst)}
+        product = sddmm(edge_index[0], edge_index[1], x_dict[src], x_dict[dst])
+        return product / (norm[src][edge_index[0]] * norm[dst][edge_index[1]])
 
     def _read(self, x_dict: dict, edge_index_dict: dict, weights: dict, num_pairs: int,
               num_images: Tensor | None) -> Tensor:

@@ -5,9 +5,11 @@ from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.nn.parameter_dict import ParameterDict
 from torch_geometric.typing import EdgeType, Metadata, NodeType
+from torch_geometric.utils import cumsum
 
 from drin_pyg.nn.edge_rule import EdgeRule
-from drin_pyg.nn.relation_conv import RelationConv
+from drin_pyg.nn.relation_conv import RelationConv, mean_weight
+from drin_pyg.nn.sparse import spmm
 from drin_pyg.vocabulary import METADATA
 
 SHARED = 'shared'
@@ -163,21 +165,28 @@ class DRINConv(torch.nn.Module):
                 out_dict[t] = x + self.scales[SHARED if self.shared else t] * out
         return out_dict, self._update_edges(x_dict, edge_index_dict, edge_weight_dict, row_dict)
 
-    def _messages(self, node_type: NodeType, edge_index_dict: dict, edge_weight_dict: dict):
-        """Every (conv, sending type, edge index towards `node_type`, weight) of its relations."""
+    def _messages(self, node_type: NodeType, edge_index_dict: dict, edge_weight_dict: dict,
+                  row_dict: dict | None = None):
+        """Every (conv, sending type, edge index from its vertices or rows towards `node_type`, weight)."""
         for edge_type, conv in self.convs.items():
             src, _, dst = edge_type = tuple(edge_type)
-            edge_index, edge_weight = edge_index_dict[edge_type], edge_weight_dict[edge_type]
-            if dst == node_type:
-                yield conv, src, edge_index, edge_weight
-            if src == node_type:
-                yield conv, dst, edge_index.flip([0]), edge_weight
+            for sender, receiver, flip in ((src, dst, False), (dst, src, True)):
+                if receiver == node_type:
+                    edge_index = edge_index_dict[edge_type]
+                    edge_index = edge_index.flip([0]) if flip else edge_index
+                    if row_dict is not None:
+                        edge_index = torch.stack([row_dict[sender][edge_index[0]], edge_index[1]])
+                    yield conv, sender, edge_index, edge_weight_dict[edge_type]
 
     def _combine(self, node_type: NodeType, x_dict: dict, edge_index_dict: dict, edge_weight_dict: dict) -> Tensor:
         """W_h (x_i + messages) + b_h: messages first, so that only output vertices are multiplied."""
         x = out = x_dict[node_type]
-        for conv, sender, edge_index, weight in self._messages(node_type, edge_index_dict, edge_weight_dict):
-            out = out + conv((x_dict[sender], x), edge_index, weight)  # [N, D]
+        messages = list(self._messages(node_type, edge_index_dict, edge_weight_dict))
+        if self._fuses(messages):
+            out = _sum_messages(out, [(x_dict[sender], *edges) for _, sender, *edges in messages], x.size(0))
+        else:
+            for conv, sender, edge_index, weight in messages:
+                out = out + conv((x_dict[sender], x), edge_index, weight)  # [N, D]
         return self.lins[SHARED if self.shared else node_type](out)  # [N, out_channels]
 
     def _combine_rows(self, x_dict: dict, edge_index_dict: dict, edge_weight_dict: dict, row_dict: dict) -> dict:
@@ -185,21 +194,27 @@ class DRINConv(torch.nn.Module):
         hidden, projected = {}, {}
         for node_type in self.out_node_types:
             lin = self.lins[SHARED if self.shared else node_type]
+            messages = list(self._messages(node_type, edge_index_dict, edge_weight_dict, row_dict))
             if not self.shared:
                 projected = {}
-            out = None
-            for conv, sender, edge_index, weight in self._messages(node_type, edge_index_dict, edge_weight_dict):
-                if sender not in projected:
-                    projected[sender] = F.linear(x_dict[sender], lin.weight)
-                edge_index = torch.stack([row_dict[sender][edge_index[0]], edge_index[1]])
-                size = (x_dict[sender].size(0), row_dict[node_type].size(0))
-                message = conv((projected[sender], None), edge_index, weight, size=size)  # [N, out_channels]
-                out = message if out is None else out + message
-            if node_type not in projected:
-                projected[node_type] = F.linear(x_dict[node_type], lin.weight)
-            root = (projected[node_type] + lin.bias)[row_dict[node_type]]  # [N, out_channels]
-            hidden[node_type] = root if out is None else root + out
+            for sender in {node_type, *(sender for _, sender, _, _ in messages)} - projected.keys():
+                projected[sender] = F.linear(x_dict[sender], lin.weight)
+            row, own = row_dict[node_type], projected[node_type] + lin.bias
+            if self._fuses(messages):  # a vertex itself is one more edge, of weight 1, from its row
+                itself = torch.stack([row, torch.arange(row.numel(), device=row.device)])
+                edges = [(projected[sender], edge_index, weight) for _, sender, edge_index, weight in messages]
+                hidden[node_type] = _sum_messages(None, [(own, itself, own.new_ones(row.numel())), *edges], row.numel())
+            else:
+                hidden[node_type] = own[row]  # [N, out_channels]
+                for conv, sender, edge_index, weight in messages:
+                    size = (x_dict[sender].size(0), row.numel())
+                    message = conv((projected[sender], None), edge_index, weight, size=size)  # [N, out_channels]
+                    hidden[node_type] = hidden[node_type] + message
         return hidden
+
+    def _fuses(self, messages: list) -> bool:
+        """Whether the relations of a node type may be added up in one product, past their convs."""
+        return self.edge_dim is None and all(conv.fuse and not conv.explain for conv, *_ in messages)
 
     def _update_edges(self, x_dict: dict, edge_index_dict: dict, edge_weight_dict: dict, row_dict: dict | None) -> dict:
         out_dict = {}
@@ -230,3 +245,21 @@ class DRINConv(torch.nn.Module):
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}({self.in_channels}, {self.out_channels}, '
                 f'relations={len(self.metadata[1])}, dynamic={self.dynamic})')
+
+
+def _sum_messages(root: Tensor | None, messages: list[tuple[Tensor, Tensor, Tensor]], num_rows: int) -> Tensor:
+    """``root`` plus the weighted mean of each relation's messages ``(x, edge_index, weight)``, ``[N, D]``."""
+    edges = [(edge_index[1], edge_index[0], mean_weight(edge_index[1], weight, num_rows)) for _, edge_index, weight
+             in messages]
+    if sum(x.size(0) for x, _, _ in messages) > num_rows:  # to put the senders together would cost more than it saves
+        for (x, _, _), (row, col, weight) in zip(messages, edges, strict=True):
+            root = spmm(row, col, weight, x, num_rows, root)
+        return root
+    if not messages:
+        return root
+    row = torch.cat([row for row, _, _ in edges])
+    start = cumsum(torch.tensor([x.size(0) for x, _, _ in messages]))
+    col = torch.cat([col + first for (_, col, _), first in zip(edges, start.tolist()[:-1], strict=True)])
+    row, order = torch.sort(row, stable=True)  # here once, not in the product and again in its gradient
+    weight = torch.cat([weight for _, _, weight in edges])[order]
+    return spmm(row, col[order], weight, torch.cat([x for x, _, _ in messages]), num_rows, root)

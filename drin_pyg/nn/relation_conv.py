@@ -10,6 +10,13 @@ from torch_geometric.utils import scatter
 from drin_pyg.nn.sparse import sddmm, spmm
 
 
+def mean_weight(row: Tensor, edge_weight: Tensor, num_rows: int) -> Tensor:
+    r"""Weights whose weighted sum over the edges of a receiving row ``row`` ``[E]`` is the weighted mean, ``[E]``."""
+    # Counted in integers: in bfloat16 a count stops at 256.
+    degree = scatter(torch.ones_like(row), row, dim_size=num_rows)  # [N]
+    return edge_weight / degree[row]
+
+
 class RelationConv(MessagePassing):
     r"""Message passing over ONE relation whose edges carry weights that may change.
 
@@ -109,9 +116,7 @@ class RelationConv(MessagePassing):
         sending, receiving = (0, 1) if self.flow == 'source_to_target' else (1, 0)
         row, col = edge_index[receiving], edge_index[sending]  # [E], [E]
         if self.aggr == 'mean':
-            # Counted in integers: in bfloat16 a count stops at 256.
-            degree = scatter(torch.ones_like(row), row, dim_size=size[receiving])  # [N_dst]
-            edge_weight = edge_weight / degree[row]
+            edge_weight = mean_weight(row, edge_weight, size[receiving])
         return spmm(row, col, edge_weight, x, size[receiving])
 
     def edge_update(

@@ -26,7 +26,7 @@ with warnings.catch_warnings():  # PyTorch says once per process that CSR is in 
 _CSR_DTYPES = (torch.float32, torch.float64)
 
 
-def spmm(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int) -> Tensor:
+def spmm(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int, root: Tensor | None = None) -> Tensor:
     r"""Sums ``weight[e] * x[col[e]]`` into row ``row[e]``, in any edge order.
 
     Args:
@@ -34,13 +34,14 @@ def spmm(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int) -> 
         col: Row of ``x`` that each edge reads, int64 ``[E]``.
         weight: One weight per edge, ``[E]``.
         x: Features ``[C, F]``.
-        num_rows: Number ``N`` of receiving rows; rows without an edge are zero.
+        num_rows: Number ``N`` of receiving rows.
+        root: What rows start from, ``[N, F]``; zeros by default.
 
     Returns:
         ``[N, F]``, of the promoted dtype of ``weight`` and ``x``.
     """
     dtype = torch.promote_types(weight.dtype, x.dtype)
-    return _spmm(row, col, weight.to(dtype), x.to(dtype), num_rows)
+    return _spmm(row, col, weight.to(dtype), x.to(dtype), num_rows, None if root is None else root.to(dtype))
 
 
 def sddmm(row: Tensor, col: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -82,16 +83,17 @@ def _check_range(index: Tensor, size: int) -> None:
 
 
 @torch.library.custom_op('drin_pyg::spmm', mutates_args=())
-def _spmm(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int) -> Tensor:
+def _spmm(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int, root: Tensor | None) -> Tensor:
     if x.dtype not in _CSR_DTYPES:
-        return _spmm(row, col, weight.float(), x.float(), num_rows).to(x.dtype)
+        root = None if root is None else root.float()
+        return _spmm(row, col, weight.float(), x.float(), num_rows, root).to(x.dtype)
     matrix, _ = _csr(row, col, weight, (num_rows, x.size(0)))
     with torch.autocast(x.device.type, enabled=False):  # it would cast to a dtype without a kernel
-        return matrix @ x.contiguous()
+        return matrix @ x.contiguous() if root is None else torch.addmm(root, matrix, x.contiguous())
 
 
 @_spmm.register_fake
-def _(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int) -> Tensor:
+def _(row: Tensor, col: Tensor, weight: Tensor, x: Tensor, num_rows: int, root: Tensor | None) -> Tensor:
     return x.new_empty(num_rows, x.size(1))
 
 
@@ -111,15 +113,15 @@ def _(row: Tensor, col: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _save_spmm(ctx, inputs, output) -> None:
-    row, col, weight, x, _ = inputs
+    row, col, weight, x, _, _ = inputs
     ctx.save_for_backward(row, col, weight, x)
 
 
 def _spmm_backward(ctx, grad: Tensor):
     row, col, weight, x = ctx.saved_tensors
     grad_weight = _sddmm(row, col, grad, x) if ctx.needs_input_grad[2] else None
-    grad_x = _spmm(col, row, weight, grad, x.size(0)) if ctx.needs_input_grad[3] else None
-    return None, None, grad_weight, grad_x, None
+    grad_x = _spmm(col, row, weight, grad, x.size(0), None) if ctx.needs_input_grad[3] else None
+    return None, None, grad_weight, grad_x, None, grad if ctx.needs_input_grad[5] else None
 
 
 def _save_sddmm(ctx, inputs, output) -> None:
@@ -128,8 +130,8 @@ def _save_sddmm(ctx, inputs, output) -> None:
 
 def _sddmm_backward(ctx, grad: Tensor):
     row, col, a, b = ctx.saved_tensors
-    grad_a = _spmm(row, col, grad, b, a.size(0)) if ctx.needs_input_grad[2] else None
-    grad_b = _spmm(col, row, grad, a, b.size(0)) if ctx.needs_input_grad[3] else None
+    grad_a = _spmm(row, col, grad, b, a.size(0), None) if ctx.needs_input_grad[2] else None
+    grad_b = _spmm(col, row, grad, a, b.size(0), None) if ctx.needs_input_grad[3] else None
     return None, None, grad_a, grad_b
 
 

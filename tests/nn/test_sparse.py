@@ -47,6 +47,19 @@ def test_spmm_equals_loops(edges, dtype):
 
 @pytest.mark.parametrize('edges', EDGES.values(), ids=EDGES)
 @pytest.mark.parametrize('dtype', TOLERANCE)
+def test_spmm_starts_from_the_root(edges, dtype):
+    row, col, weight, _, x = make(edges, dtype)
+    root = torch.randn(4, x.size(1), generator=torch.Generator().manual_seed(5)).to(dtype)
+    before = root.clone()
+    out = spmm(row, col, weight, x, 4, root)
+    assert out.dtype == dtype
+    assert torch.equal(root, before)
+    torch.testing.assert_close(out.double(), root.double() + spmm_loop(row, col, weight, x, 4), rtol=0,
+                               atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize('edges', EDGES.values(), ids=EDGES)
+@pytest.mark.parametrize('dtype', TOLERANCE)
 def test_sddmm_equals_loops(edges, dtype):
     row, col, _, a, b = make(edges, dtype)
     out = sddmm(row, col, a, b)
@@ -78,6 +91,9 @@ def test_spmm_first_and_second_gradient(edges):
     inputs = (weight.requires_grad_(), x.requires_grad_())
     assert torch.autograd.gradcheck(lambda w, x: spmm(row, col, w, x, 4), inputs)
     assert torch.autograd.gradgradcheck(lambda w, x: spmm(row, col, w, x, 4), inputs)
+    inputs = (*inputs, torch.randn(4, 2, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(lambda w, x, root: spmm(row, col, w, x, 4, root), inputs)
+    assert torch.autograd.gradgradcheck(lambda w, x, root: spmm(row, col, w, x, 4, root), inputs)
 
 
 @pytest.mark.parametrize('edges', [EDGES['unsorted'], EDGES['duplicate'], EDGES['none']])
@@ -107,7 +123,9 @@ def test_operators_are_registered_correctly(edges):
     # Schema, fake kernel, autograd registration and dynamic shapes, by PyTorch's own check.
     row, col, weight, a, b = make(edges)
     a, b, weight = a.requires_grad_(), b.requires_grad_(), weight.requires_grad_()
-    torch.library.opcheck(torch.ops.drin_pyg.spmm.default, (row, col, weight, b, 4))
+    torch.library.opcheck(torch.ops.drin_pyg.spmm.default, (row, col, weight, b, 4, None))
+    root = torch.randn(4, b.size(1), dtype=b.dtype, requires_grad=True)
+    torch.library.opcheck(torch.ops.drin_pyg.spmm.default, (row, col, weight, b, 4, root))
     torch.library.opcheck(torch.ops.drin_pyg.sddmm.default, (row, col, a, b))
 
 
