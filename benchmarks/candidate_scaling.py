@@ -16,10 +16,9 @@ from timing import Measured, compare
 from torch import Tensor
 
 from drin_pyg.features import Candidates, PairTables, SideTables
-from drin_pyg.features.side_tables import pair_tables, side_tables
+from drin_pyg.features.side_tables import pair_tables, select_mentions, side_tables
 from drin_pyg.linking import CandidateScorer, EntityIndex
 from drin_pyg.nn import DRIN
-from drin_pyg.vocabulary import MENTION_TEXT
 
 OURS, DENSE, FLOOR = 'ours', 'dense, as published', 'floor: the products alone'
 
@@ -39,10 +38,17 @@ def main(argv: Sequence[str] | None = None) -> None:
                         help="real features and a trained model: a folder of 'drin-pyg encode' (or 'emoji'), and a run")
     arguments = parse(parser, argv, candidates=[2, 20], entities=40, pairs=20, dim=16, scale=0.02, rounds=3)
     report = Report('candidate_scaling', arguments)
-    model, mentions, entities = real(arguments) if arguments.real else synthetic(arguments)
+    model, mentions, entities, lists = real(arguments) if arguments.real else (*synthetic(arguments), None)
     model = model.to(arguments.device).eval()
     index = EntityIndex.build(model, entities, dtype=arguments.dtype).to(arguments.device)
     print(f'{index.num_entities} entities; {model.num_layers} layers of width {model.hidden_channels}')
+    if lists is not None and arguments.dtype != torch.float32:
+        full = EntityIndex.build(model, entities).to(arguments.device)
+        for context in arguments.context:
+            same = same_top1(CandidateScorer(model, full, context=context),
+                             CandidateScorer(model, index, context=context, dtype=arguments.dtype), mentions, lists)
+            report.note(f'{context} context: {100 * same:.2f} % of {int((lists.counts > 0).sum())} mentions have the '
+                        f'top candidate that they have in float32', context=context, same_top1=same)
     tables = dense_tables(model, mentions, entities, arguments)
 
     rows: tuple[list[Curves], list[Curves]] = ([], [])
@@ -55,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             panels.append(Curves(f'{context} context', 'candidates of a mention, $K$', label))
         for k in arguments.candidates:
             count = min(max(arguments.pairs // k, 1), mentions.text.size(0))
-            batch = take(mentions, count)
+            batch = select_mentions(mentions, torch.arange(count))
             candidates = make_candidates(count, k, index.num_entities, given=arguments.weights == 'given')
             sides: dict[str, Callable] = {OURS: lambda s=scorer, b=batch, c=candidates: s(b, c)}
             if dense is not None and candidates.num_pairs <= arguments.dense_pairs:
@@ -84,12 +90,18 @@ def synthetic(arguments: Namespace) -> tuple[DRIN, SideTables, SideTables]:
                               arguments.scale, given=arguments.weights == 'given')
 
 
-def real(arguments: Namespace) -> tuple[DRIN, SideTables, SideTables]:
-    r"""A trained model, and the mentions and entities of a data set."""
+def real(arguments: Namespace) -> tuple[DRIN, SideTables, SideTables, Candidates]:
+    r"""A trained model, and the mentions, entities and candidate lists of a data set."""
     from drin_pyg.training import load_run
 
     _, model, data = load_run(arguments.real[1], arguments.real[0])
-    return model, *side_tables(data.tables)
+    return model, *side_tables(data.tables), data.candidates
+
+
+def same_top1(one: CandidateScorer, other: CandidateScorer, mentions: SideTables, lists: Candidates) -> float:
+    r"""Share of the mentions with candidates for which both rank the same one first."""
+    best = [scorer(mentions, lists, k=1).entity[lists.counts > 0] for scorer in (one, other)]
+    return float((best[0] == best[1]).double().mean())
 
 
 def dense_tables(model: DRIN, mentions: SideTables, entities: SideTables, arguments: Namespace) -> PairTables | None:
@@ -111,13 +123,6 @@ def dense_tables(model: DRIN, mentions: SideTables, entities: SideTables, argume
 def score_densely(dense: DenseDRIN, tables: PairTables, candidates: Candidates) -> Tensor:
     r"""Scores ``[P]`` by the dense side: gathers the features of all candidates and runs the model."""
     return dense(*dense_inputs(tables, candidates)).flatten()
-
-
-def take(mentions: SideTables, count: int) -> SideTables:
-    r"""The first ``count`` mentions."""
-    ptr, images = mentions.ptr[:count + 1], int(mentions.ptr[count])
-    weight = {t: w[:count if t[0] == MENTION_TEXT else images] for t, w in mentions.weight.items()}
-    return SideTables(mentions.text[:count], mentions.image[:images], ptr, weight)
 
 
 def columns_of(measured: dict[str, Measured], num_pairs: int) -> dict[str, dict[str, float | None]]:

@@ -77,6 +77,11 @@ class Report:
                 'peak_bytes': side.peak, **further, 'machine': self._machine,
             })
 
+    def note(self, text: str, **figures) -> None:
+        r"""Prints and records what is no time."""
+        print(text)
+        self._write({**self._common, 'title': text, **figures, 'machine': self._machine})
+
     def _write(self, record: dict) -> None:
         self.records.append(record)
         if self.path is not None:

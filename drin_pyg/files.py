@@ -3,23 +3,31 @@ r"""Writing files so that they are there whole or not at all, and digests of wha
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    r"""Writes a file under a temporary name and renames it."""
+@contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    r"""A file to write to under a temporary name, which is renamed once all is written; removed on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         with open(temporary, 'wb') as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    r"""Writes a file under a temporary name and renames it."""
+    with open_atomic(path) as file:
+        file.write(data)
 
 
 def cache_folder() -> Path:

@@ -41,7 +41,8 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize('command', [(), *((name, ) for name in (
-    'demo', 'describe', 'convert', 'retrieve', 'encode', 'train', 'evaluate', 'link', 'parity'))])
+    'demo', 'describe', 'convert', 'retrieve', 'encode', 'train', 'calibrate', 'evaluate', 'index', 'link', 'link-many',
+    'parity'))])
 def test_help(command):
     result = run(*command, '--help')
     assert result.returncode == 0
@@ -53,6 +54,9 @@ def test_help(command):
     (('nonsense', ), 'No such command'),
     (('link', 'nowhere', '--sentence', 'x', '--mention', 'x'), "'nowhere' is no training run"),
     (('evaluate', 'nowhere'), "'nowhere' is no training run"),
+    (('calibrate', 'nowhere'), "'nowhere' is no training run"),
+    (('index', 'nowhere'), "'nowhere' is no training run"),
+    (('link-many', 'nowhere', 'in.jsonl', '--out', 'out.jsonl'), "'nowhere' is no training run"),
     (('parity', 'nowhere'), 'config.json'),
     (('train', 'nowhere', '--out', 'out'), "'nowhere' holds no encoded tables"),
     (('train', 'emoji', '--out', 'out', '--without', 'nonsense'), "Unknown relation 'nonsense'"),
@@ -104,6 +108,7 @@ def test_train_and_resume(tmp_path):
     result = run(*small)
     assert result.returncode == 0, result.stderr
     assert 'Best validation MRR' in result.stdout
+    assert (tmp_path / 'run' / 'calibration.json').is_file()
     refused = run(*small)
     assert refused.returncode == 2
     assert 'already holds a training run' in refused.stderr
@@ -154,7 +159,7 @@ def test_the_whole_way_from_files_to_a_linked_mention(own, tmp_path):
     assert 0 < metrics['recall'] <= 1
     again = run('evaluate', tmp_path / 'run', '--data', tmp_path / 'tables', '--json', '-q')
     assert json.loads(again.stdout) == metrics
-    assert len(json.loads(outputs['link'])) == 5
+    assert len(json.loads(outputs['link'])['candidates']) == 5
     assert yaml.safe_load((tmp_path / 'run' / 'recipe.yaml').read_text())['lr'] == 1e-3
 
     # Tables that changed since the run was trained are refused by name.
@@ -175,7 +180,87 @@ def test_local_models_are_found_from_another_folder(own, tmp_path, monkeypatch):
     monkeypatch.chdir(own)
     result = run('link', tmp_path / 'run', '--sentence', 'it rains', '--mention', 'rain', '-q')
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 7
+    assert len(result.stdout.splitlines()) == 8
+
+
+@pytest.fixture(scope='module')
+def calibrated(run_folder, tmp_path_factory):
+    """A run, calibrated by the command."""
+    folder = tmp_path_factory.mktemp('calibrated') / 'run'
+    shutil.copytree(run_folder, folder)
+    result = run('calibrate', folder, '--nil-share', 0.4, '-q')
+    assert result.returncode == 0, result.stderr
+    assert 'Temperature' in result.stdout
+    assert '156 of 391 mentions are NIL' in result.stdout
+    return folder
+
+
+def test_a_calibrated_run_decides_and_is_evaluated(calibrated):
+    result = run('evaluate', calibrated, '--json', '-q')
+    decision = json.loads(result.stdout)['decision']
+    assert (decision['mentions'], decision['nil']) == (719, 287)
+    assert 'NIL decision (287 of 719' in run('evaluate', calibrated, '-q').stdout
+    result = run('link', calibrated, '--sentence', 'it rains', '--mention', 'rain', '-q')
+    assert 'NIL: yes (confidence' in result.stdout or 'NIL: no (confidence' in result.stdout
+    assert run('calibrate', calibrated, '--nil-share', 1, '-q').returncode == 2
+
+
+def test_index(calibrated, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(calibrated, folder)
+    command = ('link', folder, '--sentence', 'it rains', '--mention', 'rain', '--json', '-q')
+    before = json.loads(run(*command).stdout)
+    result = run('index', folder, '-q')
+    assert result.returncode == 0, result.stderr
+    assert '1,799 entities' in result.stdout
+    after = json.loads(run(*command).stdout)
+    assert [c['id'] for c in after['candidates']] == [c['id'] for c in before['candidates']]
+    again = run('index', folder, '-q')
+    assert again.returncode == 2
+    assert 'holds an index' in again.stderr
+    assert run('index', folder, '--dtype', 'float16', '--force', '-q').returncode == 0
+    with open(folder / 'index' / 'index.json') as file:
+        assert json.load(file)['dtype'] == 'float16'
+
+
+LINES = ['{"id": "a", "sentence": "A white bird swam.", "mention": "bird", "images": ["swan.png"]}', '',
+         '{"sentence": "it rains", "mention": "rain"}']
+
+
+def test_link_many(calibrated, tmp_path):
+    shutil.copy(EXAMPLES / 'swan.png', tmp_path)
+    source, out = tmp_path / 'mentions.jsonl', tmp_path / 'new' / 'links.jsonl'
+    source.write_text('\n'.join(LINES) + '\n')
+    result = run('link-many', calibrated, source, '--out', out, '-k', 2, '-q')
+    assert result.returncode == 0, result.stderr
+    assert '2 mentions linked, 0 could not be' in result.stdout
+    links = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [link['id'] for link in links] == ['a', '2']
+    assert [len(link['candidates']) for link in links] == [2, 2]
+    alone = run('link', calibrated, '--sentence', 'A white bird swam.', '--mention', 'bird', '--image',
+                EXAMPLES / 'swan.png', '-k', 2, '--json', '-q')
+    assert links[0]['candidates'][0]['name'] == json.loads(alone.stdout)['candidates'][0]['name'] == 'swan'
+
+    source.write_text('\n'.join([*LINES, '{"sentence": "x"}', LINES[2]]))
+    refused = run('link-many', calibrated, source, '--out', out, '-q')
+    assert refused.returncode == 2
+    assert "Record 3: 'mention' is missing" in refused.stderr
+    assert len(out.read_text().splitlines()) == 2  # the old file
+    assert list(out.parent.iterdir()) == [out]
+    result = run('link-many', calibrated, source, '--out', out, '--on-error', 'yield', '-q')
+    assert '3 mentions linked, 1 could not be' in result.stdout
+    links = [json.loads(line) for line in out.read_text().splitlines()]
+    assert links[2] == {'id': None, 'record': 3, 'error': "'mention' is missing"}
+    assert links[3]['candidates'] == links[1]['candidates']
+
+
+def test_link_many_as_a_part_of_a_pipe(run_folder):
+    result = subprocess.run(
+        [sys.executable, '-c', 'from drin_pyg.cli import main; main()', 'link-many', run_folder, '-', '--out', '-',
+         '-q'], input=LINES[2] + '\n', capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)['mention'] == 'rain'
+    assert '1 mentions linked' in result.stderr
 
 
 def test_describe_strict(own, tmp_path):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drin_pyg.files import cache_folder, content_key, digest_file, to_json, write_atomic
+from drin_pyg.files import cache_folder, content_key, digest_file, open_atomic, to_json, write_atomic
 
 
 @pytest.fixture
@@ -33,6 +33,24 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, s
         write_atomic(path, b'new')
     assert path.read_bytes() == b'old'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _write_half(path):
+    with open_atomic(path) as file:
+        file.write(b'two')
+        raise RuntimeError('stopped')
+
+
+def test_a_file_under_way_is_not_there_yet(tmp_path):
+    path = tmp_path / 'a' / 'c.txt'
+    with open_atomic(path) as file:
+        file.write(b'one')
+        assert not path.exists()
+    assert path.read_bytes() == b'one'
+    with pytest.raises(RuntimeError, match='stopped'):
+        _write_half(path)
+    assert path.read_bytes() == b'one'
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_cache_folder_by_environment(monkeypatch, tmp_path):

@@ -9,10 +9,12 @@ import typer
 
 from drin_pyg.cli.app import app
 from drin_pyg.cli.data import convert, describe, encode, retrieve
-from drin_pyg.cli.model import evaluate, link, parity, train
+from drin_pyg.cli.linking import index, link, link_many
+from drin_pyg.cli.model import calibrate, evaluate, parity, train
 from drin_pyg.cli.report import demo
 
-__all__ = ['app', 'convert', 'demo', 'describe', 'encode', 'evaluate', 'link', 'main', 'parity', 'retrieve', 'train']
+__all__ = ['app', 'calibrate', 'convert', 'demo', 'describe', 'encode', 'evaluate', 'index', 'link', 'link_many',
+           'main', 'parity', 'retrieve', 'train']
 
 # What libraries say about themselves on import, here and in worker processes; nothing a user can act on.
 NOISE = {

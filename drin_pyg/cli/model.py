@@ -34,6 +34,7 @@ def train(
 ) -> None:
     """Train a model; the best epoch by validation MRR is kept."""
     from drin_pyg.files import read_yaml
+    from drin_pyg.linking import calibrate
     from drin_pyg.training import Recipe, load_data, train_run
     from drin_pyg.vocabulary import RELATIONS
 
@@ -55,6 +56,10 @@ def train(
     result = train_run(loaded, data, recipe, out, seed=seed, resume=resume, progress=not quiet)
     typer.echo(f'Best validation MRR {result.best_val_mrr:.4f} in {result.epochs} epochs, {result.seconds:.0f} s. '
                f'Run: {out}')
+    try:
+        calibrate(result.model, loaded, recipe, out)
+    except ValueError as error:  # too few mentions; the model is none the worse for it
+        typer.echo(f'Note: {error}')
 
 
 @app.command()
@@ -71,6 +76,7 @@ def evaluate(
     from json import dumps
 
     from drin_pyg.evaluation import evaluate_scores
+    from drin_pyg.linking import evaluate_calibration, format_figures, load_calibration
     from drin_pyg.training import CandidateDataModule, load_run, predict
 
     recipe, model, loaded = load_run(run, data, not quiet)
@@ -78,30 +84,29 @@ def evaluate(
                                  context=recipe.context)
     scores = predict(model, module, split)
     metrics = evaluate_scores(scores, loaded.candidates.select(loaded.split[split]), tie)
-    typer.echo(dumps(metrics.to_dict(), indent=2) if json else metrics.format())
+    calibration = load_calibration(run, model)
+    decision = calibration and evaluate_calibration(calibration, model, loaded, recipe, split)
+    if json:
+        typer.echo(dumps({**metrics.to_dict(), **({'decision': decision} if decision else {})}, indent=2))
+    else:
+        typer.echo(metrics.format() + (f'\n{format_figures(decision)}' if decision else ''))
 
 
 @app.command()
-def link(
-    run: Annotated[Path, typer.Argument(help='Folder of a trained run, such as report/best.')],
-    sentence: Annotated[str, typer.Option(help='The text around the mention.')],
-    mention: Annotated[str, typer.Option(help='The words that mention the entity.')],
-    image: Annotated[list[Path] | None,
-                     typer.Option(help='Image beside the text. Repeatable; may be left out.')] = None,
-    candidate: Annotated[list[str] | None, typer.Option(help='Entity id to compare. Repeatable; default: 32 are '
-                                                             'retrieved.')] = None,
-    k: Annotated[int, typer.Option('-k', min=1, help='Candidates to print.')] = 5,
-    json: Json = False,
+def calibrate(
+    run: Annotated[Path, typer.Argument(help='Folder that `drin-pyg train` wrote.')],
+    nil_share: Annotated[float | None, typer.Option(help='Share of mentions without an entity (NIL) to expect. '
+                                                         'Default: that of the validation mentions, '
+                                                         'but at least a tenth.')] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Link one mention: ranked candidates, and the relation weights that explain them."""
-    from json import dumps
+    """Fit probabilities and the decision for NIL on the validation mentions of a run (`train` does it, too)."""
+    from drin_pyg.linking import calibrate as fit
+    from drin_pyg.linking import format_calibration
+    from drin_pyg.training import load_run
 
-    from drin_pyg.linking import Linker, format_links
-
-    links = Linker.from_pretrained(run, not quiet).link(sentence, mention, image or (), candidate, k)
-    records = [entry.to_dict() for entry in links]
-    typer.echo(dumps(records, indent=2, ensure_ascii=False) if json else format_links(links))
+    recipe, model, data = load_run(run, progress=not quiet)
+    typer.echo(format_calibration(fit(model, data, recipe, run, nil_share=nil_share)))
 
 
 @app.command()

@@ -18,6 +18,7 @@ from drin_pyg.demo.examples import edge_weights, examples
 from drin_pyg.demo.results import Results, System
 from drin_pyg.evaluation import LogisticFusion, gold_ranks, paired_test, relation_scores, z_score
 from drin_pyg.features import MELData
+from drin_pyg.linking import calibrate
 from drin_pyg.nn import DRIN
 from drin_pyg.training import EMOJI, CandidateDataModule, Recipe, load_data, predict, read_curve, train_run
 from drin_pyg.vocabulary import EDGE_TYPES, IMAGE_IMAGE, RELATIONS, TEXT_TEXT
@@ -104,6 +105,7 @@ def run_demo(folder: Path, *, seeds: int = 5, quick: bool = False, workers: int 
     shutil.rmtree(folder / 'best', ignore_errors=True)
     shutil.copytree(best_run, folder / 'best')
     model = DRIN.from_pretrained(folder / 'best' / 'model')
+    calibrate(model, data, Recipe(), folder / 'best')
     return Results(
         systems=systems,
         curve=read_curve(best_run),

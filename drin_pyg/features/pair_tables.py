@@ -1,4 +1,5 @@
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass, field
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class PairTables:
             four relations.
         ptr: Image node type to int64 ``[owners + 1]``: the images of owner ``i`` are the rows
             ``ptr[i]:ptr[i + 1]``. A type that is left out has one row per owner.
+        known: Node types whose tables were looked through before: a knowledge base is large, and
+            need not be read whole for each new mention.
 
     Raises:
         ValueError: If a table is missing, misaligned, of a wrong type or not finite; the message
@@ -35,12 +38,13 @@ class PairTables:
     x: dict[NodeType, Tensor]
     weight: dict[EdgeType, tuple[Tensor, Tensor]]
     ptr: dict[NodeType, Tensor] = field(default_factory=dict)
+    known: InitVar[Sequence[NodeType]] = ()
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, known: Sequence[NodeType]) -> None:
         for node_type in NODE_TYPES:
-            self._check_features(node_type)
+            self._check_features(node_type, known)
         for edge_type in EDGE_TYPES:
-            self._check_weight(edge_type)
+            self._check_weight(edge_type, known)
 
     @property
     def num_mentions(self) -> int:
@@ -69,7 +73,7 @@ class PairTables:
         """
         return inner_products(*self.weight[edge_type], src_row, dst_row)
 
-    def _check_features(self, node_type: NodeType) -> None:
+    def _check_features(self, node_type: NodeType, known: Sequence[NodeType]) -> None:
         x = self.x.get(node_type)
         if x is None:
             raise ValueError(f"'x' lacks node type '{node_type}'; if nobody has such a feature, give an empty "
@@ -91,9 +95,10 @@ class PairTables:
         elif x.size(0) != owners:
             raise ValueError(f"x['{node_type}'] has {x.size(0)} rows for {owners} rows of '{owner_type}'; if some "
                              f"have none or several, say whose they are with ptr['{node_type}']")
-        check_finite(f"x['{node_type}']", x)
+        if node_type not in known:
+            check_finite(f"x['{node_type}']", x)
 
-    def _check_weight(self, edge_type: EdgeType) -> None:
+    def _check_weight(self, edge_type: EdgeType, known: Sequence[NodeType]) -> None:
         if edge_type not in self.weight:
             raise ValueError(f"'weight' lacks relation '{edge_type[1]}'; give its two tables, or zeros [rows, 1] "
                              f"for a relation that starts at 0")
@@ -103,7 +108,8 @@ class PairTables:
                 raise ValueError(f"The '{node_type}' table of weight['{edge_type[1]}'] must have one row for each "
                                  f"of the {self.x[node_type].size(0)} rows of x['{node_type}'], got "
                                  f"{list(table.shape)}")
-            check_finite(f"weight['{edge_type[1]}']", table)
+            if node_type not in known:
+                check_finite(f"weight['{edge_type[1]}']", table)
         if src.size(1) != dst.size(1) or src.dtype != dst.dtype:
             raise ValueError(f"The two tables of weight['{edge_type[1]}'] differ: {src.dtype} {list(src.shape)} and "
                              f"{dst.dtype} {list(dst.shape)}")

@@ -1,9 +1,12 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch_geometric.typing import EdgeType
+from torch_geometric.typing import EdgeType, NodeType
+from torch_geometric.utils import cumsum
 
+from drin_pyg.features.candidates import ranges
 from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
 
@@ -26,13 +29,23 @@ class SideTables:
     weight: dict[EdgeType, Tensor]
 
 
-def pair_tables(mention: SideTables, entity: SideTables) -> PairTables:
-    r"""Puts the two sides together."""
+def select_mentions(side: SideTables, mention: Tensor) -> SideTables:
+    r"""The mention side's tables of the given mentions ``[B]``, in that order, as new mentions ``0..B-1``."""
+    counts = side.ptr[mention + 1] - side.ptr[mention]
+    image = ranges(side.ptr[mention], counts)
+    weight = {edge_type: table[mention if edge_type[0] == MENTION_TEXT else image]
+              for edge_type, table in side.weight.items()}
+    return SideTables(side.text[mention], side.image[image], cumsum(counts), weight)
+
+
+def pair_tables(mention: SideTables, entity: SideTables, known: Sequence[NodeType] = ()) -> PairTables:
+    r"""Puts the two sides together; ``known`` is that of :class:`PairTables`."""
     return PairTables(
         x={MENTION_TEXT: mention.text, MENTION_IMAGE: mention.image, ENTITY_TEXT: entity.text,
            ENTITY_IMAGE: entity.image},
         weight={edge_type: (mention.weight[edge_type], entity.weight[edge_type]) for edge_type in EDGE_TYPES},
         ptr={MENTION_IMAGE: mention.ptr, ENTITY_IMAGE: entity.ptr},
+        known=known,
     )
 
 

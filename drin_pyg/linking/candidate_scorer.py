@@ -16,8 +16,8 @@ from drin_pyg.linking.chunk_model import ChunkModel, ChunkState, SentSums
 from drin_pyg.linking.entity_index import EntityIndex
 from drin_pyg.nn import DRIN
 
-CACHE_NUMBERS = 2**19     # numbers of one vertex table of a chunk: 2 MB in float32, a few of which fit into a cache
-NUM_CHUNKS = 16           # of a block on a CPU: products of the mentions' side want many rows
+CACHE_NUMBERS = 2**20     # numbers of one vertex table of a chunk: 4 MB in float32, a few of which fit into a cache
+NUM_CHUNKS = 8            # of a block on a CPU: products of the mentions' side want many rows
 GPU_SHARE = 0.3           # of the free memory that a chunk may take
 NUM_TABLES = 16           # that a chunk has in memory at once, at most
 CPU_INFO = Path('/proc/cpuinfo')

@@ -1,64 +1,36 @@
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch_geometric.data import HeteroData
+from torch_geometric.utils import cumsum, softmax
 
-from drin_pyg.datasets import Entity, Mention, Picture, find_span
-from drin_pyg.evaluation import relation_scores, z_score
-from drin_pyg.features import Candidates, MELData
-from drin_pyg.graph import candidate_batch, forward_args, pair_of_edge
+from drin_pyg.datasets import Mention
+from drin_pyg.features import Candidates, MELData, PairTables, SideTables, pair_tables, side_tables
+from drin_pyg.features.encode_rows import IN_MEMORY
+from drin_pyg.features.side_tables import select_mentions
+from drin_pyg.graph import CandidateLoader, forward_args
+from drin_pyg.linking.calibrating import load_calibration
+from drin_pyg.linking.calibration import Calibration
+from drin_pyg.linking.candidate_scorer import CandidateScorer
+from drin_pyg.linking.entity_index import EntityIndex
+from drin_pyg.linking.explanation import pair_weights
+from drin_pyg.linking.link import Link
+from drin_pyg.linking.link_error import LinkError
+from drin_pyg.linking.link_request import LinkRequest
+from drin_pyg.linking.linked_candidate import LinkedCandidate
+from drin_pyg.linking.retriever import Retriever
 from drin_pyg.nn import DRIN
 from drin_pyg.training import load_run
-from drin_pyg.vocabulary import EDGE_TYPES
+from drin_pyg.vocabulary import ENTITY_TYPES
 
+INDEX = 'index'  # folder of a run
 NUM_CANDIDATES = 32
-
-
-@dataclass(frozen=True)
-class LinkedCandidate:
-    r"""A ranked candidate of a mention.
-
-    Args:
-        entity: The entity.
-        score: The model's score.
-        probability: Softmax of the scores over the candidates that were compared; None for models
-            whose score is a cosine, not a logit.
-        weights: Relation name to its weight at each depth (entering the first layer, ..., leaving
-            the last); None where the pair has no such edge or nothing reads it.
-    """
-
-    entity: Entity
-    score: float
-    probability: float | None
-    weights: dict[str, list[float | None]]
-
-    def to_dict(self) -> dict:
-        """Plain values for JSON."""
-        return {'id': self.entity.id, 'name': self.entity.name, 'description': self.entity.description,
-                'score': self.score, 'probability': self.probability, 'weights': self.weights}
-
-
-def format_links(links: Sequence[LinkedCandidate]) -> str:
-    r"""Ranked candidates as a table: each relation's first and last weight beside the score."""
-    if not links:
-        return 'No candidates.'
-    relations = list(links[0].weights)
-    width = max(len(link.entity.name) for link in links)
-    lines = ['  '.join([f'{"":>3}', f'{"entity":<{width}}', f'{"score":>8}', f'{"prob.":>7}',
-                        *(f'{name:>16}' for name in relations)])]
-    for place, link in enumerate(links, 1):
-        cells = []
-        for name in relations:
-            first, last = (link.weights[name][end] for end in (0, -1))
-            cells.append(' -> '.join('-' if weight is None else f'{weight:.2f}' for weight in (first, last)))
-        probability = '-' if link.probability is None else f'{link.probability:.1%}'
-        lines.append('  '.join([f'{place:>3}', f'{link.entity.name:<{width}}', f'{link.score:>8.3f}',
-                                f'{probability:>7}', *(f'{cell:>16}' for cell in cells)]))
-    lines.append('Relations: first weight (as it enters the first layer) -> last weight.')
-    return '\n'.join(lines)
+MAX_PAIRS = 8192  # in one batch of graphs
 
 
 class Linker:
@@ -68,12 +40,42 @@ class Linker:
         model: A trained model.
         data: The data set whose knowledge base and features the model was trained on.
         context: Whose mention vertices the model was trained with.
+        calibration: What the model's scores mean; None leaves confidence and the NIL decision open.
+        methods: How candidates are retrieved; see :class:`Retriever`. The default reads words, and the
+            features that the model reads, pictures among them.
+        index: The knowledge base for this model, from ``drin-pyg index`` or
+            :meth:`EntityIndex.build`; None computes it when it is first needed.
+
+    Raises:
+        ValueError: If the data came as features alone: nothing is known that could encode a mention; or the
+            index belongs to another model or knowledge base.
     """
 
-    def __init__(self, model: DRIN, data: MELData, context: str = 'pair'):
+    def __init__(
+        self,
+        model: DRIN,
+        data: MELData,
+        context: str = 'pair',
+        calibration: Calibration | None = None,
+        methods: Sequence[str] = ('bm25', 'features'),
+        index: EntityIndex | None = None,
+    ):
+        if data.preset is None or data.entities is None:
+            raise ValueError("This data came as features alone, so new mentions cannot be encoded")
+        if index is not None:
+            index.check_model(model)
+            if index.num_entities != len(data.entities):
+                raise ValueError(f"The index has {index.num_entities} entities, the knowledge base "
+                                 f"{len(data.entities)}; build the index again")
         self.model = model.eval()
         self.data = data
         self.context = context
+        self.calibration = calibration
+        self.methods = methods
+        self.index = index
+        self._preset = copy.copy(data.preset)
+        self._preset.how = IN_MEMORY  # mentions that come once are not worth keeping on disk
+        self._entities = side_tables(data.tables)[1]
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, progress: bool = False) -> 'Linker':
@@ -81,98 +83,186 @@ class Linker:
 
         Raises:
             FileNotFoundError: If there is no trained model in the folder.
+            ValueError: If its files are damaged or do not belong together.
         """
         recipe, model, data = load_run(folder, progress=progress)
-        return cls(model, data, recipe.context)
+        index = EntityIndex.load(Path(folder) / INDEX, model) if (Path(folder) / INDEX).exists() else None
+        return cls(model, data, recipe.context, load_calibration(folder, model), index=index)
 
     def link(
         self,
         sentence: str,
         mention: str,
-        images: Sequence[str | Path] = (),
+        images: str | Path | Sequence[str | Path] = (),
         candidates: Sequence[str] | None = None,
         k: int = 5,
-    ) -> list[LinkedCandidate]:
+    ) -> Link:
         r"""Ranks candidates for one mention.
 
         Args:
             sentence: The text around the mention.
             mention: The words that mention the entity.
             images: Image files beside the text: none, one or several.
-            candidates: Ids of the entities to compare; None retrieves 32: those whose name or
-                description has a word of the mention come first, in the order of the summed first
-                weights.
+            candidates: Ids of the entities to compare; None retrieves 32, or ``k`` if that is more.
             k: How many to return.
 
         Raises:
             ValueError: If the text is empty, or a candidate is unknown.
             PictureError: If an image is missing or cannot be used.
+            ImportError: If candidates are to be retrieved and a library for it is not installed.
         """
-        for name, text in (('sentence', sentence), ('mention', mention)):
-            if not text.strip():
-                raise ValueError(f"The {name} is empty; there is nothing to link")
-        span = find_span(sentence, mention)
-        record = Mention('0', mention, sentence, tuple(Picture(Path(path)) for path in images), span=span)
-        for picture in record.pictures:
-            picture.open()  # the user named it, so a bad one is an error and not a missing image
-        tables = self.data.tables_of([record])
-        if candidates is None:
-            lists = self._retrieve(tables, mention)
-        else:
-            rows = self.data.entities.rows(candidates).tolist()
-            if -1 in rows:
-                raise ValueError(f"The knowledge base has no entity '{candidates[rows.index(-1)]}'")
-            lists = Candidates.from_lists([rows])
-        lists = self.data.weigh(tables, lists, [record])
-        batch = candidate_batch(tables, lists, context=self.context)
+        _check_count('k', k)
+        record = {'sentence': sentence, 'mention': mention, 'images': images,
+                  'candidates': None if candidates is None else list(candidates)}
+        return self._link([self._read(record)], k)[0]
+
+    def link_many(
+        self,
+        records: Iterable[dict | str | bytes | Mention],
+        k: int = 5,
+        *,
+        batch_size: int = 64,
+        on_error: Literal['raise', 'yield'] = 'raise',
+        folder: str | Path | None = None,
+    ) -> Iterator[Link | LinkError]:
+        r"""Links a stream of mentions, which may have no end: one result for each record, in their order.
+
+        Records are read, encoded and scored ``batch_size`` at a time, as the results are asked for.
+
+        Args:
+            records: The mentions, in any form that :meth:`LinkRequest.read` takes: dicts with
+                ``"sentence"``, ``"mention"``, ``"images"`` and ``"candidates"``, lines of JSON, or
+                :class:`~drin_pyg.datasets.Mention`.
+            k: Candidates of each to return.
+            batch_size: Mentions handled at once.
+            on_error: What happens to a record that :meth:`link` would refuse: ``"raise"`` yields the
+                results of those before it and raises; ``"yield"`` yields a :class:`LinkError` in its
+                place and goes on.
+            folder: What the images of dicts and lines are relative to; None for the working folder.
+
+        Raises:
+            ValueError: Naming the number of the record, from 1, and what is wrong with it.
+        """
+        _check_count('k', k)
+        _check_count('batch_size', batch_size)
+        if on_error not in ('raise', 'yield'):
+            raise ValueError(f"'on_error' must be 'raise' or 'yield', got {on_error!r}")
+        return self._stream(records, k, batch_size, on_error, None if folder is None else Path(folder))
+
+    def _stream(self, records, k: int, batch_size: int, on_error: str, folder: Path | None) \
+            -> Iterator[Link | LinkError]:
+        waiting: list[LinkRequest | LinkError] = []
+        for number, record in enumerate(records, 1):
+            try:
+                waiting.append(self._read(record, number, folder))
+            except (ValueError, RecursionError) as error:  # the latter from JSON that is nested too deeply
+                if on_error == 'raise':
+                    yield from self._link(waiting, k)
+                    raise ValueError(f'Record {number}: {error}') from error
+                waiting.append(LinkError(number, record, error))
+            if len(waiting) >= batch_size:
+                yield from self._link(waiting, k)
+                waiting = []
+        yield from self._link(waiting, k)
+
+    def _read(self, record: dict | str | bytes | Mention, number: int = 1, folder: Path | None = None) -> LinkRequest:
+        request = LinkRequest.read(record, number, folder)
+        for name, row in zip(request.candidates or (), self.data.entities.rows(request.candidates or ()), strict=True):
+            if row < 0:
+                raise ValueError(f"The knowledge base has no entity '{name}'")
+        return request
+
+    def _link(self, waiting: Sequence[LinkRequest | LinkError], k: int) -> list[Link | LinkError]:
+        requests = [item for item in waiting if isinstance(item, LinkRequest)]
+        links = iter(self._link_batch(requests, k) if requests else ())
+        return [next(links) if isinstance(item, LinkRequest) else item for item in waiting]
+
+    def _link_batch(self, requests: Sequence[LinkRequest], k: int) -> list[Link]:
+        mentions = [request.mention for request in requests]
+        side = self._preset.mentions(mentions)
+        tables = pair_tables(side, self._entities, known=ENTITY_TYPES)
+        lists = self.data.weigh(tables, self._lists(requests, side, k), mentions)
+        scores = self._score(side, tables, lists)
+        chosen = _best_pairs(scores, lists, k)  # [C]
+        weights = self._explain(tables, lists, chosen)
+        probability, confidence = self._calibrate(scores, lists)
+        counts = lists.counts.clamp(max=k).tolist()
+        found = iter([
+            LinkedCandidate(self.data.entities[int(lists.entity[pair])], float(scores[pair]),
+                            _number(probability[pair]),
+                            {name: [_number(depth[place]) for depth in depths] for name, depths in weights.items()})
+            for place, pair in enumerate(chosen.tolist())
+        ])
+        return [Link(mention, [next(found) for _ in range(count)], sure,
+                     None if sure is None else sure < self.calibration.threshold)
+                for mention, count, sure in zip(mentions, counts, confidence, strict=True)]
+
+    def _lists(self, requests: Sequence[LinkRequest], side: SideTables, k: int) -> Candidates:
+        without = [i for i, request in enumerate(requests) if request.candidates is None]
+        found = iter(())
+        if without:
+            found = iter(self._retriever([requests[i].mention for i in without], max(k, NUM_CANDIDATES),
+                                         select_mentions(side, torch.tensor(without))).tolist())
+        return Candidates.from_lists([
+            next(found) if request.candidates is None else self.data.entities.rows(request.candidates).tolist()
+            for request in requests])
+
+    @cached_property
+    def _retriever(self) -> Retriever:
+        """Prepared when it is first needed: who brings candidates needs none."""
+        return Retriever(self.data.entities, self.methods, side=self._entities)
+
+    def _calibrate(self, scores: Tensor, lists: Candidates) -> tuple[Tensor, list[float | None]]:
+        """Probability of each pair ``[P]``, NaN if unknown, and confidence of each mention."""
+        if self.calibration is not None:
+            return self.calibration.probability(scores, lists), self.calibration.confidence(scores, lists).tolist()
+        known = self.model.read_relations
+        probability = softmax(scores, ptr=lists.ptr) if known else torch.full_like(scores, torch.nan)
+        return probability, [None] * lists.num_mentions
+
+    @cached_property
+    def _scorer(self) -> CandidateScorer:
+        index = EntityIndex.build(self.model, self._entities) if self.index is None else self.index
+        return CandidateScorer(self.model, index, context=self.context)
+
+    def _score(self, side: SideTables, tables: PairTables, lists: Candidates) -> Tensor:
+        """Scores ``[P]``."""
+        if not self.model.vector_edges:
+            return self._scorer(side, lists)
         with torch.inference_mode():
-            scores, trace = self.model.trace(**forward_args(batch))
-        probability = torch.softmax(scores, 0) if self.model.read_relations else torch.full_like(scores, torch.nan)
-        weights = pair_weights(batch, trace)
-        order = torch.argsort(scores, descending=True, stable=True)[:k].tolist()
-        return [
-            LinkedCandidate(self.data.entities[int(lists.entity[i])], float(scores[i]), _number(probability[i]),
-                            {name: [_number(depth[i]) for depth in depths] for name, depths in weights.items()})
-            for i in order
-        ]
+            return torch.cat([self.model(**forward_args(batch)).float().cpu()
+                              for batch in self._batches(tables, lists)])
 
-    def _retrieve(self, tables, mention: str) -> Candidates:
-        num_entities = len(self.data.entities)
-        everything = Candidates.from_lists([range(num_entities)])
-        fused = z_score(relation_scores(tables, everything, torch.tensor([0])), everything).sum(-1)  # [R]
-        words = set(re.findall(r'\w+', mention.lower()))
-        named = torch.tensor([bool(words & set(re.findall(r'\w+', f'{e.name} {e.description}'.lower())))
-                              for e in self.data.entities])
-        order = torch.argsort(fused + 1e3 * named, descending=True, stable=True)
-        return Candidates.from_lists([order[:NUM_CANDIDATES].tolist()])
+    def _explain(self, tables: PairTables, lists: Candidates, chosen: Tensor) -> dict[str, list[Tensor]]:
+        """:func:`pair_weights` of the chosen pairs ``[C]``."""
+        if self.context == 'pair':  # a pair has the same graph in a shorter list
+            counts = torch.bincount(lists.mention[chosen], minlength=lists.num_mentions)
+            lists = Candidates(cumsum(counts), lists.entity[chosen],
+                               weight={edge_type: weight[chosen] for edge_type, weight in lists.weight.items()})
+            chosen = torch.arange(chosen.numel())
+        with torch.inference_mode():
+            parts = [pair_weights(batch, self.model.trace(**forward_args(batch))[1])
+                     for batch in self._batches(tables, lists)]
+        return {name: [torch.cat([part[name][depth] for part in parts])[chosen] for depth in range(len(depths))]
+                for name, depths in parts[0].items()}
+
+    def _batches(self, tables: PairTables, lists: Candidates) -> Iterable[HeteroData]:
+        device = next(self.model.parameters()).device
+        loader = CandidateLoader(tables, lists, max_pairs=MAX_PAIRS, context=self.context)
+        return (batch.to(device) for batch in loader)
 
 
-def pair_weights(batch, trace: list[dict]) -> dict[str, list[Tensor]]:
-    r"""Weights of each relation by pair and depth.
+def _best_pairs(scores: Tensor, lists: Candidates, k: int) -> Tensor:
+    """The ``k`` best pairs of each list ``[C]``, list by list, best first; of equal ones, the first on the list."""
+    order = scores.argsort(descending=True, stable=True)
+    order = order[lists.mention[order].argsort(stable=True)]  # [P], best first within each list
+    place = torch.arange(order.numel()) - lists.ptr[lists.mention]
+    return order[place < k]
 
-    Args:
-        batch: The graphs.
-        trace: From :meth:`DRIN.trace`.
 
-    Returns:
-        Relation name to one tensor ``[P]`` per depth: a mean over edges if there are several images
-        (and over the width of vector edges), NaN where a pair has no such edge or the model does
-        not compute it.
-    """
-    num_pairs, result = batch.entity.numel(), {}
-    for edge_type in EDGE_TYPES:
-        pair = pair_of_edge(batch, edge_type)
-        depths = []
-        for weights in trace:
-            weight = weights.get(edge_type)
-            mean = torch.full((num_pairs, ), torch.nan)
-            if weight is not None:
-                weight = weight.detach().float().cpu()
-                weight = weight.mean(-1) if weight.dim() == 2 else weight
-                mean = torch.zeros(num_pairs).index_add_(0, pair, weight) / torch.bincount(pair, minlength=num_pairs)
-            depths.append(mean)
-        result[edge_type[1]] = depths
-    return result
+def _check_count(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"'{name}' must be at least 1, got {value}")
 
 
 def _number(x: Tensor) -> float | None:

@@ -83,3 +83,11 @@ def test_floor_counts_what_each_pair_needs():
     floor = synthetic.Floor(10, 4, 3, torch.float32, 'cpu', block=8)
     floor()
     assert floor.out[:6].equal((floor.x @ floor.weight)[:6])  # the last of 30 rows in blocks of 8
+
+
+def test_real_features_in_half_precision(run_folder, tmp_path):
+    records, _ = run('candidate_scaling', tmp_path, '--real', 'emoji', str(run_folder), '--dtype', 'bfloat16')
+    same = {record['context']: record['same_top1'] for record in records if 'same_top1' in record}
+    assert set(same) == {'pair', 'mention'}
+    assert all(0.9 < share <= 1 for share in same.values())
+    assert {record['side'] for record in records if 'side' in record} == {'ours'}  # no product a pair

@@ -69,6 +69,17 @@ def test_features_that_are_not_finite_are_named_with_their_row(world, node_type,
         PairTables(**kwargs)
 
 
+def test_known_tables_are_not_read_again(world):
+    kwargs = parts(world)
+    kwargs['x'][ENTITY_TEXT] = torch.full_like(kwargs['x'][ENTITY_TEXT], torch.nan)
+    PairTables(**kwargs, known=[ENTITY_TEXT])
+    with pytest.raises(ValueError, match='holds NaN'):
+        PairTables(**kwargs, known=[MENTION_TEXT])
+    kwargs['x'][ENTITY_TEXT] = kwargs['x'][ENTITY_TEXT][:3]
+    with pytest.raises(ValueError, match=r'must be int64 \[4\]'):  # their shapes are
+        PairTables(**kwargs, known=[ENTITY_TEXT])
+
+
 @pytest.mark.parametrize(('node_type', 'owner'), [(MENTION_IMAGE, MENTION_TEXT), (ENTITY_IMAGE, ENTITY_TEXT)])
 def test_images_without_ptr_must_be_one_per_owner(world, node_type, owner):
     kwargs = parts(world)

@@ -208,7 +208,7 @@ def test_nonsense_is_named(world):
         scorer(mentions, Candidates.from_lists([[1], [2]]))
     with pytest.raises(IndexError, match='no entity 99; the index has entities 0 to 7'):
         scorer(mentions, Candidates.from_lists([[1], [99], [], [], [], []]))
-    with pytest.raises(ValueError, match='built with another model .* its parameters differ'):
+    with pytest.raises(ValueError, match=r'built with another model .* its parameters differ'):
         CandidateScorer(perturbed(model), index)
 
 

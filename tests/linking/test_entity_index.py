@@ -59,7 +59,7 @@ def test_what_is_stored(model, sides):
 
 def test_nothing_is_stored_that_nothing_reads(sides):
     def arrays(**kwargs):
-        return {name for name in build(make_model(**kwargs), sides[1]).widths}
+        return set(build(make_model(**kwargs), sides[1]).widths)
 
     assert arrays(kind='own static text', residual=False, num_layers=1, edge_types=EDGE_TYPES[:1]) \
         == {f'hidden.{t}.{ENTITY_TEXT}' for t in ('mention_text', ENTITY_TEXT)} | {f'weight.text_text.{ENTITY_TEXT}'}
@@ -201,5 +201,5 @@ def test_damaged_files_are_named(model, sides, tmp_path, damage):
         content |= {'format': {'format': 99}, 'path': {'parts': ['../elsewhere.safetensors']},
                     'empty': {'parts': []}}[damage]
         manifest.write_text(json.dumps(content))
-    with pytest.raises((ValueError, FileNotFoundError), match='index.json|safetensors'):
+    with pytest.raises((ValueError, FileNotFoundError), match=r'index\.json|safetensors'):
         EntityIndex.load(tmp_path)

@@ -95,6 +95,24 @@ def test_gradients_equal_loops(name, outputs, kwargs):
 
 
 @configurations
+@pytest.mark.parametrize('rows', [False, True])
+def test_relations_added_up_at_once_or_one_by_one(name, outputs, kwargs, rows):
+    # One by one is what explainers and `fuse = False` ask for.
+    conv, problem = make(name, outputs, **kwargs)
+    rows = {t: torch.arange(x.size(0)) // 2 for t, x in problem.x.items()} if rows else None
+    inputs = [*problem.inputs, *conv.parameters()]
+    outputs, grads = [], []
+    for fuse in (True, False):
+        for relation in conv.convs.values():
+            relation.fuse = fuse
+        outputs.append(conv(*problem.args, rows))
+        grads.append(gradients(outputs[-1], inputs))
+    assert_same(*outputs)
+    for grad, want in zip(*grads, strict=True):
+        torch.testing.assert_close(grad, want, rtol=0, atol=1e-11)
+
+
+@configurations
 def test_every_parameter_is_read(name, outputs, kwargs):
     # A parameter that no output reads breaks DDP and explainers.
     conv, problem = make(name, outputs, **kwargs)
