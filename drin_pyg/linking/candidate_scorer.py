@@ -15,6 +15,7 @@ from drin_pyg.linking.candidate_chunk import Block, CandidateChunk, plan
 from drin_pyg.linking.chunk_model import ChunkModel, ChunkState, SentSums
 from drin_pyg.linking.entity_index import EntityIndex
 from drin_pyg.nn import DRIN
+from drin_pyg.vocabulary import ENTITY_TYPES
 
 CACHE_NUMBERS = 2**20     # numbers of one vertex table of a chunk: 4 MB in float32, a few of which fit into a cache
 NUM_CHUNKS = 8            # of a block on a CPU: products of the mentions' side want many rows
@@ -161,14 +162,15 @@ class CandidateScorer:
 
         def reach(i: int, depth: int, last: bool = False) -> tuple[CandidateChunk, ChunkState]:
             rows, start, stop = chunks[i]
+            node_types = self.model.score_types if last and self.context == 'mention' else ENTITY_TYPES
             if i in held:
                 chunk, state = held[i]
             else:
                 chunk = CandidateChunk(self.index, lists, block.mention[rows], start, stop, self.model.device)
-                state = self.model.first(chunk, mentions, lists, block.mention[rows])
+                state = self.model.first(chunk, mentions, lists, block.mention[rows], node_types)
             while state.depth < depth:
                 own = state.own or shared[state.depth].part(rows)
-                state = self.model.advance(chunk, state, own, i if hold and not last else None)
+                state = self.model.advance(chunk, state, own, i if hold and not last else None, node_types)
             if hold:
                 held[i] = chunk, state
             return chunk, state

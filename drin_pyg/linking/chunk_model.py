@@ -1,6 +1,7 @@
 r"""A trained model on chunks of candidates: DRIN's arithmetic with all that can be shared taken out of the pairs."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from drin_pyg.linking.frozen_layer import FrozenLayer
 from drin_pyg.linking.index_part import hidden_name, vertex_name, weight_name
 from drin_pyg.linking.vertex_slots import ManySlots
 from drin_pyg.nn import DRIN
-from drin_pyg.vocabulary import ENTITY_TYPES, MENTION_TEXT, MENTION_TYPES, TEXT_TEXT
+from drin_pyg.vocabulary import ENTITY_TEXT, ENTITY_TYPES, MENTION_TEXT, MENTION_TYPES, TEXT_TEXT
 
 LOGIT_EPS, NORM_EPS = 1e-6, 1e-12  # as DRIN's score has them
 
@@ -79,6 +80,8 @@ class ChunkModel:
         self.read = None
         if model.read_relations:
             self.read = list(zip(model.relation_scale.tolist(), model.cosine_scale.tolist(), strict=True))
+        # Entity types that the score reads. While mention vertices are shared and known, entity types do not meet.
+        self.score_types = ENTITY_TYPES if self.read else [ENTITY_TEXT]
         self.first_edge_types = self.layers[0].edge_types if self.layers else (self.edge_types if self.read else [])
         self._buffers: dict[str, Tensor] = {}
 
@@ -91,11 +94,11 @@ class ChunkModel:
         return {t: torch.nn.functional.linear(features[t].to(self.device, self.weight_dtype), *encoder)
                 .to(self.dtype).unsqueeze(1) for t, encoder in self.encoders.items()}
 
-    def first(self, chunk: CandidateChunk, mentions: SideTables, lists: Candidates | None,
-              mention: Tensor) -> ChunkState:
-        """What enters the first layer of a chunk: its first edge weights."""
+    def first(self, chunk: CandidateChunk, mentions: SideTables, lists: Candidates | None, mention: Tensor,
+              node_types: Sequence[NodeType]) -> ChunkState:
+        """What enters the first layer of a chunk: the first weights of edges to the given entity types."""
         e, image = {}, _images(mentions, mention)                                                # [B, I]
-        for edge_type in self.first_edge_types:
+        for edge_type in [e for e in self.first_edge_types if e[2] in node_types]:
             src, _, dst = edge_type
             slots = chunk.slots[dst]
             if lists is not None and edge_type in lists.weight:
@@ -136,20 +139,21 @@ class ChunkModel:
 
     # One layer
 
-    def advance(self, chunk: CandidateChunk, state: ChunkState, own: MentionVertices, held: int | None) -> ChunkState:
+    def advance(self, chunk: CandidateChunk, state: ChunkState, own: MentionVertices, held: int | None,
+                node_types: Sequence[NodeType]) -> ChunkState:
         """Through the next layer.
 
         ``own`` are the mention vertices that enter it, ``held`` the place in the block of a chunk whose vertices are
-        to outlive the next chunk's.
+        to outlive the next chunk's, ``node_types`` the entity types whose vertices and edges are wanted.
         """
         layer, depth = self.layers[state.depth], state.depth + 1
-        edges = self._edges(chunk, state, layer, own)
+        edges = self._edges(chunk, state, layer, own, node_types)
         new = None
         if self.context == 'pair':
             new = self.derive(depth, {t: self._pair_vertices(chunk, state, layer, own, t) for t in MENTION_TYPES
                                       if t in layer.node_types})
         x = {}
-        for t in ENTITY_TYPES:
+        for t in node_types:
             if t in layer.node_types:
                 lasting = held is not None and depth < len(self.layers) and t in self.layers[depth].reads
                 name = f'{t} {depth % 2} {held if lasting else None}'
@@ -157,13 +161,12 @@ class ChunkModel:
         return ChunkState(depth, x, edges, {}, new)
 
     def _edges(self, chunk: CandidateChunk, state: ChunkState, layer: FrozenLayer,
-               own: MentionVertices) -> dict[EdgeType, Tensor]:
-        if not layer.dynamic:
-            return {edge_type: state.e[edge_type] for edge_type in layer.out_edge_types}
+               own: MentionVertices, node_types: Sequence[NodeType]) -> dict[EdgeType, Tensor]:
         out = {}
-        for t in ENTITY_TYPES:
+        for t in node_types:
             edge_types = [edge_type for edge_type in layer.out_edge_types if edge_type[2] == t]
-            if not edge_types:
+            if not layer.dynamic or not edge_types:
+                out |= {edge_type: state.e[edge_type] for edge_type in edge_types}
                 continue
             slots, query = chunk.slots[t], [own.query[edge_type] for edge_type in edge_types]
             # All relations of an entity type read its vertices once.

@@ -5,6 +5,7 @@ from torch import Tensor
 from drin_pyg.features import Candidates, PairTables
 from drin_pyg.graph import CandidateLoader
 from drin_pyg.graph.candidate_batch import Context
+from drin_pyg.graph.weigh_pairs import weigh_pairs
 
 
 class CandidateDataModule(L.LightningDataModule):
@@ -35,7 +36,7 @@ class CandidateDataModule(L.LightningDataModule):
     ):
         super().__init__()
         self.tables = tables
-        self.candidates = candidates
+        self.candidates = weigh_pairs(tables, candidates)
         self.split = split
         self.max_pairs = max_pairs
         self.context = context
