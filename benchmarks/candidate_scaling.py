@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             measured = compare(sides, arguments.rounds, 2 if candidates.num_pairs <= 100_000 else 1,
                                device=arguments.device, budget=arguments.budget, title=f'{context}, K = {k}')
             columns = columns_of(measured, candidates.num_pairs)
+            columns[OURS]['workspace_bytes'] = scorer.workspace_bytes
             if DENSE in sides:
                 columns[OURS]['largest_difference'] = float((sides[OURS]().cpu() - sides[DENSE]().cpu()).abs().max())
             report.add(f'{context} context, {count} x {k} candidates', measured, columns, context=context, candidates=k,

@@ -99,6 +99,11 @@ class CandidateScorer:
         self.num_chunks = 1 if device.type == 'cuda' else NUM_CHUNKS
         self._lock = threading.Lock()  # the buffers serve one call at a time
 
+    @property
+    def workspace_bytes(self) -> int:
+        """Memory kept between calls, to be used again; it follows the size of a chunk, not the number of candidates."""
+        return self.model.workspace_bytes
+
     def __call__(
         self,
         mentions: SideTables,
@@ -127,6 +132,7 @@ class CandidateScorer:
             raise ValueError(f"There are {num_mentions} mentions, but candidate lists of {candidates.num_mentions}")
         if k is not None and k < 1:
             raise ValueError(f"'k' must be at least 1, got {k}")
+        self.model.check(mentions, candidates)
         everyone = self.index.everything.numel()
         counts = np.full(num_mentions, everyone) if candidates is None else candidates.counts.numpy()
         num_images = (mentions.ptr[1:] - mentions.ptr[:-1]).numpy()

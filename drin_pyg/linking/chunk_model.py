@@ -31,7 +31,7 @@ class MentionVertices(NamedTuple):
     def part(self, rows: slice) -> 'MentionVertices':
         """Of some mentions."""
         return MentionVertices({t: x[rows] for t, x in self.x.items()}, {k: x[rows] for k, x in self.sent.items()},
-                         {e: (q[rows], c[rows]) for e, (q, c) in self.query.items()})
+                               {e: (q[rows], c[rows]) for e, (q, c) in self.query.items()})
 
 
 class ChunkState(NamedTuple):
@@ -41,7 +41,7 @@ class ChunkState(NamedTuple):
     x: dict[NodeType, Tensor]                         # entity vertices [N, D]; gathered as needed before the first
     e: dict[EdgeType, Tensor]                         # in the layout of the slots of the relation's entity type
     hidden: dict[tuple[str, NodeType], Tensor]        # before the first: W_h v of (receiver's W_h, entity type)
-    own: MentionVertices | None                             # mention vertices, once every pair has its own
+    own: MentionVertices | None                       # mention vertices, once every pair has its own
 
 
 class SentSums:
@@ -87,6 +87,18 @@ class ChunkModel:
 
     # What enters the first layer
 
+    def check(self, mentions: SideTables, lists: Candidates | None) -> None:
+        """Raises ValueError unless the mentions' features have the widths that the model and the index have."""
+        for t, x in zip(MENTION_TYPES, (mentions.text, mentions.image), strict=True):
+            width = self.encoders[t][0].size(1) if t in self.encoders else x.size(1)
+            if x.size(1) != width:
+                raise ValueError(f"The model takes '{t}' features of width {width}, got {x.size(1)}")
+        for edge_type in self.first_edge_types:
+            width, given = self.index.widths[weight_name(edge_type)], lists is not None and edge_type in lists.weight
+            if not given and mentions.weight[edge_type].size(1) != width:
+                raise ValueError(f"The mentions' table of weight['{edge_type[1]}'] has width "
+                                 f"{mentions.weight[edge_type].size(1)}, that of the index {width}")
+
     def encode(self, mentions: SideTables, mention: Tensor) -> dict[NodeType, Tensor]:
         """Mention vertices ``[B, 1, I, D]``; all mentions of a block have as many images."""
         features = dict(zip(MENTION_TYPES, (mentions.text[mention].unsqueeze(1),
@@ -98,8 +110,10 @@ class ChunkModel:
               node_types: Sequence[NodeType]) -> ChunkState:
         """What enters the first layer of a chunk: the first weights of edges to the given entity types."""
         e, image = {}, _images(mentions, mention)                                                # [B, I]
-        for edge_type in [e for e in self.first_edge_types if e[2] in node_types]:
+        for edge_type in self.first_edge_types:
             src, _, dst = edge_type
+            if dst not in node_types:
+                continue
             slots = chunk.slots[dst]
             if lists is not None and edge_type in lists.weight:
                 weight = self._given(edge_type, lists, chunk, 1 if src == MENTION_TEXT else image.size(1))
@@ -280,6 +294,11 @@ class ChunkModel:
     def _gather(self, buffer: str, name: str, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """Rows of an array of the index, in a buffer."""
         return self.index.gather(name, rows, self._buffer(buffer, (rows.numel(), self.index.widths[name]), dtype))
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Bytes of all buffers."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
 
     def _buffer(self, name: str, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
         """Memory that is used again for every chunk: the first use of fresh pages takes longer than the arithmetic."""

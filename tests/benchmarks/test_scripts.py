@@ -49,6 +49,7 @@ def test_candidate_scaling_says_what_it_measured(tmp_path):
         (1, 20, 'floor: the products alone')]  # 30 pairs are too many for the dense side
     ours, dense, floor = records[2:]
     assert ours['largest_difference'] < 1e-5
+    assert ours['workspace_bytes'] > 0
     assert ours['times_faster_than_dense'] == pytest.approx(dense['ms'] / ours['ms'])
     assert ours['fraction_of_floor'] == pytest.approx(floor['ms'] / ours['ms'])
     assert ours['us_per_pair'] == pytest.approx(1e3 * ours['ms'] / 20)

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -206,6 +207,11 @@ def test_nonsense_is_named(world):
         scorer(mentions, world.candidates, 0)
     with pytest.raises(ValueError, match='6 mentions, but candidate lists of 2'):
         scorer(mentions, Candidates.from_lists([[1], [2]]))
+    with pytest.raises(ValueError, match="'mention_text' features of width 4, got 7"):
+        scorer(replace(mentions, text=torch.zeros(6, 7)), world.candidates)
+    narrow = {e: table[:, :2] if e == EDGE_TYPES[2] else table for e, table in mentions.weight.items()}
+    with pytest.raises(ValueError, match=r"weight\['image_text'\] has width 2, that of the index 3"):
+        scorer(replace(mentions, weight=narrow), world.candidates)
     with pytest.raises(IndexError, match='no entity 99; the index has entities 0 to 7'):
         scorer(mentions, Candidates.from_lists([[1], [99], [], [], [], []]))
     with pytest.raises(ValueError, match=r'built with another model .* its parameters differ'):
