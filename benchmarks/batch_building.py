@@ -6,20 +6,20 @@ python benchmarks/batch_building.py --json batch.jsonl --plot batch.png
 from collections.abc import Sequence
 
 import torch
-from arguments import make_parser, parse
-from plots import bars
-from report import Report
-from synthetic import make_candidates
-from timing import compare
 from torch_geometric.data import Batch
-from training_step import cast, step
 
+from arguments import make_parser, parse
 from drin_pyg import DRIN, EDGE_TYPES, NODE_TYPES, PairTables, candidate_batch, mention_graph, pair_graph
 from drin_pyg.features import Candidates
 from drin_pyg.graph import forward_args
 from drin_pyg.graph.weigh_pairs import weigh_pairs
 from drin_pyg.nn.loss import margin_loss
 from drin_pyg.vocabulary import MENTION_TYPES
+from plots import bars
+from report import Report
+from synthetic import make_candidates
+from timing import compare
+from training_step import cast, step
 
 PLAIN, COMPACT, LIST = 'candidate_batch', 'candidate_batch, compact', 'Batch.from_data_list alone'
 TRAINING = 'compact, first weights picked (training)'

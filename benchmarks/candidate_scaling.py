@@ -7,18 +7,18 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 import torch
-from arguments import make_parser, parse
-from dense_published import DenseDRIN, dense_inputs, is_published
-from plots import Curves, curves
-from report import Report
-from synthetic import Floor, floor_products, make_candidates, make_model, make_sides
-from timing import Measured, compare
 from torch import Tensor
 
+from arguments import make_parser, parse
+from dense_published import DenseDRIN, dense_inputs, is_published
 from drin_pyg.features import Candidates, PairTables, SideTables
 from drin_pyg.features.side_tables import pair_tables, select_mentions, side_tables
 from drin_pyg.linking import CandidateScorer, EntityIndex
 from drin_pyg.nn import DRIN
+from plots import Curves, curves
+from report import Report
+from synthetic import Floor, floor_products, make_candidates, make_model, make_sides
+from timing import Measured, compare
 
 OURS, DENSE, FLOOR = 'ours', 'dense, as published', 'floor: the products alone'
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from report import show_machine
-from timing import Measured, compare, show
 
 from drin_pyg.datasets import EmojiMEL, Picture
 from drin_pyg.features import Encoding, PictureEncoder, TextEncoder, encode_rows
+from report import show_machine
+from timing import Measured, compare, show
 
 
 def texts(count: int, folder: Path, rounds: int) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from arguments import make_parser, parse
-from plots import bars
-from report import Report
-from synthetic import make_model, make_sides
-from timing import compare
 
+from arguments import make_parser, parse
 from drin_pyg.features import SideTables
 from drin_pyg.linking import EntityIndex
 from drin_pyg.nn import DRIN
 from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT
+from plots import bars
+from report import Report
+from synthetic import make_model, make_sides
+from timing import compare
 
 FLOOR = 'floor: encoders and first layer, products alone'
 

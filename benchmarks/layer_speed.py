@@ -6,15 +6,15 @@ python benchmarks/layer_speed.py --json layer.jsonl --plot layer.png
 from collections.abc import Callable, Sequence
 
 import torch
-from arguments import make_parser, parse
-from plots import bars
-from report import Report
-from timing import compare
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import GATv2Conv, HeteroConv, HGTConv, TransformerConv
 
+from arguments import make_parser, parse
 from drin_pyg import EDGE_TYPES, METADATA, NODE_TYPES, DRINConv
 from drin_pyg.nn.sparse import sddmm, spmm
+from plots import bars
+from report import Report
+from timing import compare
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import torch_geometric
+
 from timing import Measured, show
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from memory import peak_growth
 from tqdm import tqdm
+
+from memory import peak_growth
 
 LEAST_ROUNDS = 3  # fewer have no quartiles
 

@@ -7,17 +7,17 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
+
 from arguments import make_parser, parse
 from dense_published import DenseDRIN, dense_inputs
+from drin_pyg.features.side_tables import pair_tables
+from drin_pyg.graph import candidate_batch, forward_args
+from drin_pyg.nn.loss import margin_loss
 from plots import bars
 from report import Report
 from synthetic import Floor, floor_products, make_candidates, make_model, make_sides
 from timing import compare
-from torch import Tensor
-
-from drin_pyg.features.side_tables import pair_tables
-from drin_pyg.graph import candidate_batch, forward_args
-from drin_pyg.nn.loss import margin_loss
 
 OURS, DENSE, FLOOR = 'ours', 'dense, as published', 'floor: the products alone'
 
