@@ -217,7 +217,7 @@ def test_index(calibrated, tmp_path):
     assert [c['id'] for c in after['candidates']] == [c['id'] for c in before['candidates']]
     again = run('index', folder, '-q')
     assert again.returncode == 2
-    assert 'holds an index' in again.stderr
+    assert 'holds an index; --force writes over it' in again.stderr
     assert run('index', folder, '--dtype', 'float16', '--force', '-q').returncode == 0
     with open(folder / 'index' / 'index.json') as file:
         assert json.load(file)['dtype'] == 'float16'

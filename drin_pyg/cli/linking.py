@@ -55,7 +55,9 @@ def index(
     _, model, data = load_run(run, progress=not quiet)
     if data.entities is None:
         raise ValueError(f"The data of '{run}' came as features alone; there is no knowledge base to link against")
-    if force and (run / INDEX).is_dir():
+    if (run / INDEX).is_dir():
+        if not force:
+            raise FileExistsError(f"'{run}' holds an index; --force writes over it")
         shutil.rmtree(run / INDEX)
     built = EntityIndex.build(model, side_tables(data.tables)[1], [entity.id for entity in data.entities],
                               dtype=getattr(torch, dtype), folder=run / INDEX, progress=not quiet)

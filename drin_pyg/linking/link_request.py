@@ -47,7 +47,12 @@ class LinkRequest:
         """
         if isinstance(record, Mention):
             return cls(record, record.candidates or None)
-        record = check(json.loads(record) if isinstance(record, str | bytes) else record, dict, 'a record')
+        if isinstance(record, str | bytes):
+            try:
+                record = json.loads(record)
+            except json.JSONDecodeError as error:
+                raise ValueError(f'The line is no JSON: {error}') from error
+        record = check(record, dict, 'a record')
         if unknown := [name for name in record if name not in FIELDS]:
             raise ValueError(f"There is no field {unknown[0]!r}; there are {', '.join(FIELDS)}")
         sentence, surface = field(record, 'sentence', str), field(record, 'mention', str)
