@@ -197,8 +197,9 @@ class DRINConv(torch.nn.Module):
             messages = list(self._messages(node_type, edge_index_dict, edge_weight_dict, row_dict))
             if not self.shared:
                 projected = {}
-            for sender in {node_type, *(sender for _, sender, _, _ in messages)} - projected.keys():
-                projected[sender] = F.linear(x_dict[sender], lin.weight)
+            for sender in (node_type, *(sender for _, sender, _, _ in messages)):  # in the same order in every process
+                if sender not in projected:
+                    projected[sender] = F.linear(x_dict[sender], lin.weight)
             row, own = row_dict[node_type], projected[node_type] + lin.bias
             if self._fuses(messages):  # a vertex itself is one more edge, of weight 1, from its row
                 itself = torch.stack([row, torch.arange(row.numel(), device=row.device)])
