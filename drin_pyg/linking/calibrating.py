@@ -7,7 +7,7 @@ from torch_geometric.utils import cumsum
 
 from drin_pyg.features import Candidates, MELData
 from drin_pyg.linking.calibration import FILE, Calibration, decision_figures
-from drin_pyg.linking.entity_index import model_key
+from drin_pyg.linking.model_key import model_key
 from drin_pyg.nn import DRIN
 from drin_pyg.training import CandidateDataModule, Recipe, predict
 

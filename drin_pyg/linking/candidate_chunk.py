@@ -93,7 +93,7 @@ class CandidateChunk:
             self.pair = lists.ptr[mention].unsqueeze(1) + torch.minimum(place, count - 1)
             self.entity = lists.entity[self.pair]                                 # [B, K]
         self.there = there.to(device)
-        row = index.row_of(self.entity.reshape(-1), there)                        # [P]
+        row = index.row_of(self.entity.reshape(-1))                        # [P]
         self.rows = {ENTITY_TEXT: row}
         self.slots = {ENTITY_TEXT: OneSlot(self.there, full)}
         num_images = index.num_images(row)                                        # [P]; None means one each

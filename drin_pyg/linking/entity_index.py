@@ -7,8 +7,9 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.features.side_tables import SideTables
-from drin_pyg.files import content_key, to_json, write_atomic
-from drin_pyg.linking.index_part import OWN_NAMES, is_image, make_part, new_name, unpack_ids
+from drin_pyg.files import write_atomic
+from drin_pyg.linking.index_part import OWN_NAMES, check_parts, make_part, new_name, unpack_ids
+from drin_pyg.linking.model_key import model_key
 from drin_pyg.linking.tensor_file import map_tensors, write_tensors
 from drin_pyg.nn import DRIN
 
@@ -16,15 +17,6 @@ FORMAT = 1
 MANIFEST = 'index.json'
 DTYPES = {str(dtype).removeprefix('torch.'): dtype
           for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)}
-
-
-def model_key(model: DRIN) -> str:
-    r"""SHA-256 over a model's configuration and parameters."""
-    parts = [to_json(model.config())]
-    for name, value in sorted(model.state_dict().items()):
-        value = value.detach().cpu().contiguous()
-        parts += [name, str(value.dtype), value.flatten().view(torch.uint8).numpy().tobytes()]
-    return content_key(parts)
 
 
 class EntityIndex:
@@ -131,30 +123,12 @@ class EntityIndex:
             parts = [map_tensors(folder / name) for name in manifest['parts']]
             row = map_tensors(folder / manifest['rows'])['row'] if manifest['rows'] else None
             index = cls(manifest, parts, row, folder)
-            index._check()
+            check_parts(parts, row, index.dtype)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise ValueError(f"'{path}' is no readable index: {error}; build it again") from error
         if model is not None:
             index.check_model(model)
         return index
-
-    def _check(self) -> None:
-        """That the parts fit together."""
-        dtype = self.dtype
-        for part in self.parts:
-            rows = part['num_images'].numel()
-            if part.keys() != self.parts[0].keys() or part['id_ptr'].numel() != rows + 1:
-                raise ValueError('its parts do not fit together')
-            for name in self._array_names():
-                expected = int(part['num_images'].sum()) if is_image(name) else rows
-                if part[name].dtype != dtype or list(part[name].shape) != [expected, self.widths[name]]:
-                    raise ValueError(f"'{name}' is {part[name].dtype} {list(part[name].shape)}, not {dtype} "
-                                     f"{[expected, self.widths[name]]}")
-        total = sum(part['num_images'].numel() for part in self.parts)
-        if self._row is None and len(self.parts) > 1:
-            raise ValueError('it has several parts but does not say which entity is where')
-        if self._row is not None and bool(((self._row < -1) | (self._row >= total)).any()):
-            raise ValueError('it points outside of its parts')
 
     def save(self, folder: str | Path) -> Path:
         r"""Writes the index, or what changed since it was loaded from the same folder.
@@ -210,9 +184,7 @@ class EntityIndex:
         if taken:
             raise ValueError(f"The index has an entity '{taken[0]}' already; replace it instead")
         first = self._append(model, entities, ids)
-        row = torch.arange(self.num_entities) if self._row is None else self._row
-        self._row = torch.cat([row, torch.arange(first, first + number.numel())])
-        self._lay_out()
+        self._change(torch.cat([self._rows(), torch.arange(first, first + number.numel())]))
         return number
 
     def replace(self, model: DRIN, entities: SideTables, ids: Sequence[str]) -> None:
@@ -228,10 +200,7 @@ class EntityIndex:
         """
         number = self._known(ids)
         first = self._append(model, entities, ids)
-        row = torch.arange(self.num_entities) if self._row is None else self._row.clone()
-        row[number] = torch.arange(first, first + number.numel())
-        self._row = row
-        self._lay_out()
+        self._change(self._rows().index_copy(0, number, torch.arange(first, first + number.numel())))
 
     def remove(self, ids: Sequence[str]) -> None:
         r"""Takes entities out: comparing with one is an error from then on. Their numbers are not given again.
@@ -240,8 +209,13 @@ class EntityIndex:
             ValueError: If an id is unknown.
         """
         number = self._known(ids)
-        row = torch.arange(self.num_entities) if self._row is None else self._row.clone()
-        row[number] = -1
+        self._change(self._rows().index_fill(0, number, -1))
+
+    def _rows(self) -> Tensor:
+        """Row of each entity, -1 if it was removed."""
+        return torch.arange(self.num_entities) if self._row is None else self._row
+
+    def _change(self, row: Tensor) -> None:
         self._row = row
         self._lay_out()
 
@@ -293,12 +267,11 @@ class EntityIndex:
         known = self._numbers()
         return torch.tensor([known.get(name, -1) for name in ids], dtype=torch.long)
 
-    def row_of(self, entity: Tensor, there: Tensor | None = None) -> Tensor:
+    def row_of(self, entity: Tensor) -> Tensor:
         r"""Rows of the parts, all together, that hold the given entities.
 
         Args:
             entity: Numbers, int64 ``[P]``.
-            there: Which of them matter, bool; the others may have been removed.
 
         Raises:
             IndexError: If there is no such entity.
@@ -322,10 +295,6 @@ class EntityIndex:
         """Image row at which the images of each row begin, ``[P]``."""
         return self._image_ptr[row]
 
-    def has(self, name: str) -> bool:
-        """Whether there is an array of this name."""
-        return name in self.widths
-
     def gather(self, name: str, row: Tensor, out: Tensor) -> Tensor:
         r"""Rows of an array, cast and moved to where ``out`` is.
 
@@ -347,8 +316,7 @@ class EntityIndex:
         """Id to number."""
         if self._rows_of_id is None:
             names = [name for part in self.parts for name in unpack_ids(part)]
-            rows = range(len(names)) if self._row is None else self._row.tolist()
-            self._rows_of_id = {names[row]: number for number, row in enumerate(rows) if row >= 0}
+            self._rows_of_id = {names[row]: number for number, row in enumerate(self._rows().tolist()) if row >= 0}
         return self._rows_of_id
 
     def _known(self, ids: Sequence[str]) -> Tensor:

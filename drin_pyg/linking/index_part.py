@@ -143,3 +143,21 @@ def make_part(
     name = new_name('part')
     write_tensors(folder / name, spec, fill)
     return map_tensors(folder / name), name
+
+
+def check_parts(parts: list[dict[str, Tensor]], row: Tensor | None, dtype: torch.dtype) -> None:
+    r"""Raises ValueError unless parts that were read fit together, and ``row`` points into them."""
+    total = 0
+    for part in parts:
+        rows = part['num_images'].numel()
+        if part.keys() != parts[0].keys() or part['id_ptr'].numel() != rows + 1:
+            raise ValueError('its parts do not fit together')
+        for name in part.keys() - set(OWN_NAMES):
+            shape = [int(part['num_images'].sum()) if is_image(name) else rows, parts[0][name].size(1)]
+            if part[name].dtype != dtype or list(part[name].shape) != shape:
+                raise ValueError(f"'{name}' is {part[name].dtype} {list(part[name].shape)}, not {dtype} {shape}")
+        total += rows
+    if row is None and len(parts) > 1:
+        raise ValueError('it has several parts but does not say which entity is where')
+    if row is not None and bool(((row < -1) | (row >= total)).any()):
+        raise ValueError('it points outside of its parts')
