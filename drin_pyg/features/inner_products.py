@@ -14,8 +14,7 @@ _SAMPLED_DTYPES = (torch.float32, torch.float64)  # of which PyTorch has the ker
 def inner_products(a: Tensor, b: Tensor, row: Tensor, col: Tensor) -> Tensor:
     r"""``<a[row[e]], b[col[e]]>`` for each ``e``.
 
-    Rows of ``a`` that repeat in a row are read once, and no row of ``b`` is copied: a sampled product. (Copies
-    of both ends take five times as long, and as long again for the system to find the memory.)
+    Rows of ``a`` that repeat in a row are read once, and no row of ``b`` is copied: a sampled product.
 
     Args:
         a: ``[R, F]``.
