@@ -37,8 +37,7 @@ def link(
 def index(
     run: Run,
     dtype: Annotated[Literal['float32', 'bfloat16', 'float16'],
-                     typer.Option(help='What is stored. Half precision takes half the space and moves scores in their '
-                                       'third digit.')] = 'float32',
+                     typer.Option(help='What is stored; half precision takes half the space.')] = 'float32',
     force: Annotated[bool, typer.Option('--force', help='Write over an index that is there.')] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -1,12 +1,13 @@
 r"""Safetensors files that are written piece by piece and read from disk as they are needed."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from drin_pyg.files import open_atomic
 
 _NAMES = {torch.float64: 'F64', torch.float32: 'F32', torch.bfloat16: 'BF16', torch.float16: 'F16', torch.int64: 'I64',
           torch.uint8: 'U8'}
@@ -24,7 +25,6 @@ def write_tensors(path: Path, spec: Spec, fill: Callable[[dict[str, Tensor]], No
         spec: Name to dtype and shape.
         fill: Gets the tensors, all zeros, and writes what they are to hold.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     header, offset, places = {}, 0, {}
     # The widest numbers first: every tensor then starts at a multiple of its own width.
     for name, (dtype, shape) in sorted(spec.items(), key=lambda item: (-item[1][0].itemsize, item[0])):
@@ -35,20 +35,13 @@ def write_tensors(path: Path, spec: Spec, fill: Callable[[dict[str, Tensor]], No
     text = json.dumps(header).encode()
     text += b' ' * (-(len(text) + 8) % 64)
     begin = 8 + len(text)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'wb') as file:
-            file.write(len(text).to_bytes(8, 'little') + text)
-            file.truncate(begin + offset)
-        storage = torch.UntypedStorage.from_file(str(temporary), shared=True, nbytes=begin + offset)
+    with open_atomic(path) as file:
+        file.write(len(text).to_bytes(8, 'little') + text)
+        file.truncate(begin + offset)
+        file.flush()
+        storage = torch.UntypedStorage.from_file(file.name, shared=True, nbytes=begin + offset)
         fill({name: torch.empty(0, dtype=dtype).set_(storage, (begin + places[name]) // dtype.itemsize, shape)
               for name, (dtype, shape) in spec.items()})
-        del storage
-        with open(temporary, 'rb') as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def map_tensors(path: Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ class CandidateDataModule(L.LightningDataModule):
 
     Args:
         tables: Features and first weights of all mentions and entities.
-        candidates: Candidate lists and answers of all mentions.
+        candidates: Candidate lists and answers of all mentions; their first weights are computed once, here.
         split: Split name to its mentions, int64 ``[B]``; ``"train"`` and ``"val"`` are needed to
             train, ``"test"`` to predict.
         max_pairs: Budget of pairs per training batch; see :class:`~drin_pyg.graph.PairBudgetSampler`.
