@@ -1,4 +1,7 @@
 import itertools
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -405,3 +408,22 @@ def test_candidates_of_another_mention_change_nothing():
     after, _ = conv(*problem.args)
     assert after[MENTION_TEXT][:2].equal(before[MENTION_TEXT][:2])
     assert not after[MENTION_TEXT][2].allclose(before[MENTION_TEXT][2])
+
+
+def test_gradients_are_the_same_in_every_process():
+    # Python orders a set of strings differently from process to process; gradients must not add up in such an order.
+    code = '\n'.join([
+        'import hashlib, sys, torch',
+        'from drin_pyg.nn import DRINConv',
+        'from drin_pyg.vocabulary import EDGE_TYPES, NODE_TYPES',
+        'torch.set_num_threads(1)',
+        'torch.manual_seed(0)',
+        'conv, edges = DRINConv(16, 16), torch.arange(40).repeat(2, 1)',
+        'x = {t: torch.randn(40, 16) for t in NODE_TYPES}',
+        'out, _ = conv(x, {e: edges for e in EDGE_TYPES}, {e: torch.rand(40) for e in EDGE_TYPES},',
+        '              {t: torch.arange(40) for t in NODE_TYPES})',
+        'sum(h.square().sum() for h in out.values()).backward()',
+        'print(hashlib.sha256(conv.lins["shared"].weight.grad.numpy().tobytes()).hexdigest())'])
+    runs = [subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, check=True,
+                           env={**os.environ, 'PYTHONHASHSEED': seed}).stdout for seed in ('1', '3', '4')]
+    assert len(set(runs)) == 1
