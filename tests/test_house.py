@@ -16,8 +16,8 @@ FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob('*.py'))
 TREES = {path: ast.parse((ROOT / path).read_text()) for path in FILES}
 
 # The way of a mention through the package. A folder imports only from folders above it.
-LAYERS = ['files', 'vocabulary', 'datasets', 'features', 'graph', 'nn', 'evaluation', 'training', 'linking', 'demo',
-          'cli']
+LAYERS = ['files', 'vocabulary', 'datasets', 'features', 'graph', 'nn', 'baselines', 'evaluation', 'training',
+          'linking', 'experiments', 'demo', 'cli']
 
 HEAVY = {'transformers', 'torchvision', 'open_clip', 'lightning', 'pytorch_lightning', 'sklearn', 'skimage', 'PIL',
          'matplotlib', 'pandas', 'typer'}

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from drin_pyg.baselines import LogisticFusion, relation_scores, z_score
 from drin_pyg.demo.examples import edge_weights, examples
 from drin_pyg.demo.results import Results, System
-from drin_pyg.evaluation import LogisticFusion, gold_ranks, paired_test, relation_scores, z_score
+from drin_pyg.evaluation import gold_ranks, paired_test
 from drin_pyg.features import MELData
 from drin_pyg.linking import calibrate
 from drin_pyg.nn import DRIN

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -8,6 +8,8 @@ from torch_geometric.data import HeteroData
 from drin_pyg.features.candidates import Candidates
 from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.graph.candidate_batch import Context, candidate_batch
+
+Transform = Callable[[HeteroData], HeteroData]
 
 
 class PairBudgetSampler(Sampler[list[int]]):
@@ -65,19 +67,22 @@ class PairBudgetSampler(Sampler[list[int]]):
 class _BatchDataset(Dataset):
     """Builds a whole batch per call, through the batched fetch of ``torch.utils.data``."""
 
-    def __init__(self, tables: PairTables, candidates: Candidates, mention: Tensor, context: Context, compact: bool):
+    def __init__(self, tables: PairTables, candidates: Candidates, mention: Tensor, context: Context, compact: bool,
+                 transform: Transform | None):
         self.tables = tables
         self.candidates = candidates
         self.mention = mention
         self.context = context
         self.compact = compact
+        self.transform = transform
 
     def __len__(self) -> int:
         return self.mention.numel()
 
     def __getitems__(self, positions: list[int]) -> HeteroData:
         mention = self.mention[torch.tensor(positions, dtype=torch.long)]
-        return candidate_batch(self.tables, self.candidates, mention, context=self.context, compact=self.compact)
+        batch = candidate_batch(self.tables, self.candidates, mention, context=self.context, compact=self.compact)
+        return batch if self.transform is None else self.transform(batch)
 
 
 class CandidateLoader(DataLoader):
@@ -92,6 +97,8 @@ class CandidateLoader(DataLoader):
         compact: Whether to store each distinct row once; see :func:`candidate_batch`.
         shuffle: Whether to shuffle the mentions.
         seed: Seed of the shuffling.
+        transform: Applied to every batch; what it needs of the tables it finds by the batch's ``mention`` and
+            ``entity`` rows.
         **kwargs: Further arguments of :class:`torch.utils.data.DataLoader`, such as
             ``num_workers`` or ``pin_memory``.
     """
@@ -107,12 +114,13 @@ class CandidateLoader(DataLoader):
         compact: bool = True,
         shuffle: bool = False,
         seed: int = 0,
+        transform: Transform | None = None,
         **kwargs,
     ):
         if mention is None:
             mention = torch.arange(candidates.num_mentions)
         sampler = PairBudgetSampler(candidates.counts[mention], max_pairs, shuffle, seed)
-        dataset = _BatchDataset(tables, candidates, mention, context, compact)
+        dataset = _BatchDataset(tables, candidates, mention, context, compact, transform)
         super().__init__(dataset, batch_sampler=sampler, collate_fn=_identity, **kwargs)
 
     def set_epoch(self, epoch: int) -> None:

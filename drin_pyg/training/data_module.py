@@ -5,6 +5,7 @@ from torch import Tensor
 from drin_pyg.features import Candidates, PairTables
 from drin_pyg.graph import CandidateLoader
 from drin_pyg.graph.candidate_batch import Context
+from drin_pyg.graph.loader import Transform
 from drin_pyg.graph.weigh_pairs import weigh_pairs
 
 
@@ -21,6 +22,7 @@ class CandidateDataModule(L.LightningDataModule):
         context: Whose mention vertices, ``"pair"`` or ``"mention"``.
         seed: Seed of the shuffling.
         num_workers: Worker processes that build batches.
+        transform: Applied to every batch; see :class:`~drin_pyg.graph.CandidateLoader`.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class CandidateDataModule(L.LightningDataModule):
         context: Context = 'pair',
         seed: int = 0,
         num_workers: int = 0,
+        transform: Transform | None = None,
     ):
         super().__init__()
         self.tables = tables
@@ -42,6 +45,7 @@ class CandidateDataModule(L.LightningDataModule):
         self.context = context
         self.seed = seed
         self.num_workers = num_workers
+        self.transform = transform
 
     def loader(self, split: str, train: bool = False) -> CandidateLoader:
         """Batches of a split: shuffled and of ``max_pairs`` pairs to train on, in order otherwise."""
@@ -55,6 +59,7 @@ class CandidateDataModule(L.LightningDataModule):
             context=self.context,
             shuffle=train,
             seed=self.seed,
+            transform=self.transform,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0 and not train,  # workers that live on miss set_epoch
             pin_memory=torch.cuda.is_available(),

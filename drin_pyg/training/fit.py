@@ -11,10 +11,10 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 
 from drin_pyg.files import write_atomic
-from drin_pyg.graph import forward_args
-from drin_pyg.nn import DRIN
+from drin_pyg.nn import DRIN, BatchScorer
+from drin_pyg.nn.pretrained import PretrainedMixin
 from drin_pyg.training.data_module import CandidateDataModule
-from drin_pyg.training.lit_drin import LitDRIN
+from drin_pyg.training.lit_drin import LitDRIN, score_batch
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class FitResult:
         best_val_mrr: Its validation MRR.
         epochs: Epochs run.
         seconds: Wall time.
-        folder: Where ``model/``, ``checkpoints/`` and ``metrics.csv`` are.
+        folder: Where ``checkpoints/``, ``metrics.csv`` and, of a model that can be saved on its own, ``model/`` are.
     """
 
-    model: DRIN
+    model: DRIN | BatchScorer
     best_val_mrr: float
     epochs: int
     seconds: float
@@ -37,7 +37,7 @@ class FitResult:
 
 
 def fit(
-    model: DRIN,
+    model: DRIN | BatchScorer,
     data: CandidateDataModule,
     folder: str | Path,
     *,
@@ -75,7 +75,7 @@ def fit(
         raise FileExistsError(f"'{folder}' already holds a training run; resume it or name another folder")
     L.seed_everything(seed, verbose=False)
     with torch.no_grad():  # lazy sizes need a batch before an optimizer can hold the parameters
-        model(**forward_args(next(iter(data.loader('val')))))
+        score_batch(model, next(iter(data.loader('val'))))
     checkpoint = ModelCheckpoint(last.parent, 'best', monitor='val_mrr', mode='max', enable_version_counter=False)
     # Its own callback: with `save_last`, Lightning would write it in epochs that set a new best only.
     latest = ModelCheckpoint(last.parent, last.stem, enable_version_counter=False)
@@ -101,7 +101,8 @@ def fit(
     best = torch.load(checkpoint.best_model_path, map_location='cpu', weights_only=True)
     module.load_state_dict(best['state_dict'])
     model = module.model.eval()
-    model.save_pretrained(folder / 'model')
+    if isinstance(model, PretrainedMixin):
+        model.save_pretrained(folder / 'model')
     return FitResult(model, float(checkpoint.best_model_score), trainer.current_epoch, time.perf_counter() - start,
                      folder)
 
@@ -121,9 +122,9 @@ def _logger(folder: Path, goes_on: bool) -> CSVLogger:
 
 
 @torch.inference_mode()
-def predict(model: DRIN, data: CandidateDataModule, split: str = 'test') -> Tensor:
+def predict(model: DRIN | BatchScorer, data: CandidateDataModule, split: str = 'test') -> Tensor:
     r"""Scores ``[P]`` of all pairs of a split, in the order of its mentions, on the model's device."""
     device = next(model.parameters()).device
     model.eval()
-    scores = [model(**forward_args(batch.to(device))).float().cpu() for batch in data.loader(split)]
+    scores = [score_batch(model, batch.to(device)).float().cpu() for batch in data.loader(split)]
     return torch.cat(scores) if scores else torch.empty(0)

@@ -5,14 +5,19 @@ from torch_geometric.data import HeteroData
 
 from drin_pyg.evaluation import evaluate_scores
 from drin_pyg.graph import forward_args
-from drin_pyg.nn import DRIN
+from drin_pyg.nn import DRIN, BatchScorer
 from drin_pyg.nn.loss import margin_loss, softmax_loss
 
 LOSSES = {'margin': margin_loss, 'softmax': softmax_loss}
 
 
+def score_batch(model: DRIN | BatchScorer, batch: HeteroData) -> Tensor:
+    r"""Scores ``[P]`` of the pairs of a batch by either kind of model."""
+    return model(batch) if isinstance(model, BatchScorer) else model(**forward_args(batch))
+
+
 class LitDRIN(L.LightningModule):
-    r"""Trains a :class:`~drin_pyg.nn.DRIN` on batches of pair graphs.
+    r"""Trains a :class:`~drin_pyg.nn.DRIN`, or a :class:`~drin_pyg.nn.BatchScorer`, on batches of pair graphs.
 
     Logs ``train_loss`` and, after every epoch, ``val_mrr`` and ``val_top1`` (raw: a mention whose
     answer is not among its candidates is a miss; ties count against the model).
@@ -26,7 +31,7 @@ class LitDRIN(L.LightningModule):
         ValueError: If the loss is unknown.
     """
 
-    def __init__(self, model: DRIN, loss: str = 'softmax', lr: float = 1e-3):
+    def __init__(self, model: DRIN | BatchScorer, loss: str = 'softmax', lr: float = 1e-3):
         super().__init__()
         if loss not in LOSSES:
             raise ValueError(f"'loss' must be one of {', '.join(LOSSES)}, got {loss!r}")
@@ -37,13 +42,17 @@ class LitDRIN(L.LightningModule):
 
     def forward(self, batch: HeteroData) -> Tensor:
         """Scores ``[P]`` of the pairs of a batch."""
-        return self.model(**forward_args(batch))
+        return score_batch(self.model, batch)
 
     def on_train_epoch_start(self) -> None:
         self.trainer.train_dataloader.set_epoch(self.current_epoch)
 
     def training_step(self, batch: HeteroData, batch_idx: int) -> Tensor:
-        loss = LOSSES[self.loss](self(batch), batch.y, batch.mention)
+        rule = LOSSES[self.loss]
+        if isinstance(self.model, BatchScorer):
+            loss = self.model.loss(batch, rule)
+        else:
+            loss = rule(self(batch), batch.y, batch.mention)
         self.log('train_loss', loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=batch.mention.numel())
         return loss
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from rapidfuzz import fuzz
 
+from drin_pyg.baselines import relation_scores
 from drin_pyg.datasets import Entity, Mention
-from drin_pyg.evaluation import relation_scores
 from drin_pyg.features import Candidates, TextEncoder, side_tables
 from drin_pyg.features.encode_rows import IN_MEMORY
 from drin_pyg.features.pair_features import normalize

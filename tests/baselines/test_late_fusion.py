@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from drin_pyg.evaluation import LogisticFusion, gold_ranks, relation_scores, z_score
+from drin_pyg.baselines import LogisticFusion, relation_scores, z_score
+from drin_pyg.evaluation import gold_ranks
 from drin_pyg.features import Candidates
 from drin_pyg.graph import pair_graph
 from drin_pyg.vocabulary import EDGE_TYPES
