@@ -32,3 +32,27 @@ METADATA: Metadata = (NODE_TYPES, EDGE_TYPES)
 
 #: Relation name, e.g. ``'text_text'``, to its edge type.
 RELATIONS: dict[str, EdgeType] = {edge_type[1]: edge_type for edge_type in EDGE_TYPES}
+
+# More vertices and relations than the paper's, for :class:`~drin_pyg.nn.HeteroDRIN`; graphs have them if a transform
+# (:mod:`drin_pyg.graph.extra_vertices`, :mod:`drin_pyg.graph.link_candidates`) adds them.
+MENTION_SURFACE: NodeType = 'mention_surface'  # the mention's words without its sentence
+MENTION_REGION: NodeType = 'mention_region'    # a region of, or an object in, an image beside the sentence
+ENTITY_NAME: NodeType = 'entity_name'          # the candidate's name without its description
+
+SURFACE_TEXT: EdgeType = (MENTION_SURFACE, 'surface_text', ENTITY_TEXT)
+SURFACE_IMAGE: EdgeType = (MENTION_SURFACE, 'surface_image', ENTITY_IMAGE)
+REGION_TEXT: EdgeType = (MENTION_REGION, 'region_text', ENTITY_TEXT)
+REGION_IMAGE: EdgeType = (MENTION_REGION, 'region_image', ENTITY_IMAGE)
+TEXT_NAME: EdgeType = (MENTION_TEXT, 'text_name', ENTITY_NAME)
+SURFACE_NAME: EdgeType = (MENTION_SURFACE, 'surface_name', ENTITY_NAME)
+SIMILAR: EdgeType = (ENTITY_TEXT, 'similar', ENTITY_TEXT)  # between candidates of one mention
+
+#: Which of the paper's node types each further one is a kind of: their features are made alike.
+KIND_OF: dict[NodeType, NodeType] = {
+    MENTION_SURFACE: MENTION_TEXT,
+    MENTION_REGION: MENTION_IMAGE,
+    ENTITY_NAME: ENTITY_TEXT,
+}
+
+#: Relations between a mention and a candidate whose two ends are of one modality, so that they compare untrained.
+SAME_MODALITY: list[EdgeType] = [TEXT_TEXT, IMAGE_IMAGE, SURFACE_TEXT, REGION_IMAGE, TEXT_NAME, SURFACE_NAME]

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import scatter
 
+from drin_pyg.baselines.sides import first_weights
 from drin_pyg.features import Candidates, PairTables
-from drin_pyg.graph import CandidateLoader, pair_of_edge
+from drin_pyg.graph import CandidateLoader
 from drin_pyg.vocabulary import EDGE_TYPES
 
 
@@ -21,17 +22,8 @@ def relation_scores(tables: PairTables, candidates: Candidates, mention: Tensor)
         ``[P, 4]`` in the order of the vocabulary, a mean over edges if there are several images;
         NaN where a pair has no such edge.
     """
-    scores = []
-    for batch in CandidateLoader(tables, candidates, mention, max_pairs=16_384):
-        num_pairs = batch.entity.numel()
-        columns = []
-        for edge_type in EDGE_TYPES:
-            pair = pair_of_edge(batch, edge_type)
-            weight = batch[edge_type].edge_weight
-            mean = scatter(weight, pair, dim_size=num_pairs, reduce='mean')
-            has_edge = torch.bincount(pair, minlength=num_pairs) > 0
-            columns.append(mean.masked_fill(~has_edge, torch.nan))
-        scores.append(torch.stack(columns, dim=-1))
+    loader = CandidateLoader(tables, candidates, mention, max_pairs=16_384)
+    scores = [first_weights(batch) for batch in loader]
     return torch.cat(scores) if scores else torch.empty(0, len(EDGE_TYPES))
 
 

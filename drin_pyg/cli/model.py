@@ -23,6 +23,9 @@ def train(
     width: Annotated[int | None, typer.Option(min=1, help='Width of the vertices.')] = None,
     layers: Annotated[int | None, typer.Option(min=0, help='Number of dynamic layers.')] = None,
     loss: Annotated[str | None, typer.Option(help="'softmax' or 'margin'.")] = None,
+    protocol: Annotated[Literal['honest', 'published'] | None,
+                        typer.Option(help="'published' appends the answer to every list, which leaks it; to reproduce "
+                                          "published training. Default: honest.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help='Learning rate of Adam.')] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help='Most epochs.')] = None,
     patience: Annotated[int | None, typer.Option(min=1, help='Epochs without a better validation MRR before '
@@ -44,7 +47,8 @@ def train(
     model = {'hidden_channels': width, 'num_layers': layers, 'dynamic': False if static else None,
              'relations': [name for name in RELATIONS if name not in without] if without else None}
     changes = {'context': context, 'loss': loss, 'lr': lr, 'max_epochs': epochs,
-               'patience': patience, 'max_pairs': max_pairs}
+               'patience': patience, 'max_pairs': max_pairs,
+               'gold_appended': None if protocol is None else protocol == 'published'}
     recipe = Recipe() if preset == 'best' else Recipe.paper()
     if config is not None:
         recipe = recipe.changed(read_yaml(config), config)
@@ -69,21 +73,30 @@ def evaluate(
     data: Annotated[str | None, typer.Option(help='Other tables than those the model was trained on.')] = None,
     tie: Annotated[Literal['pessimistic', 'realistic', 'optimistic'],
                    typer.Option(help='How ties count.')] = 'pessimistic',
+    protocol: Annotated[Literal['honest', 'published'],
+                        typer.Option(help="'published' shows step by step what the published protocol makes of the "
+                                          "figure: ties win, answers that were not retrieved are left out, the answer "
+                                          "is appended to every list.")] = 'honest',
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Rank the candidates of a split and print raw, conditional and recall figures side by side."""
+    from dataclasses import asdict
     from json import dumps
 
-    from drin_pyg.evaluation import evaluate_scores
+    from drin_pyg.evaluation import evaluate_scores, protocol_gap
     from drin_pyg.linking import evaluate_calibration, format_figures, load_calibration
-    from drin_pyg.training import CandidateDataModule, load_run, predict
+    from drin_pyg.training import data_module, load_run, predict
 
     recipe, model, loaded = load_run(run, data, not quiet)
-    module = CandidateDataModule(loaded.tables, loaded.candidates, loaded.split, max_pairs=recipe.max_pairs,
-                                 context=recipe.context)
+    module = data_module(loaded, recipe, gold_appended=False)
     scores = predict(model, module, split)
-    metrics = evaluate_scores(scores, loaded.candidates.select(loaded.split[split]), tie)
+    if protocol == 'published':
+        leaked = predict(model, data_module(loaded, recipe, gold_appended=True), split)
+        gap = protocol_gap(scores, leaked, module.lists(split))
+        typer.echo(dumps(asdict(gap), indent=2) if json else gap.format())
+        return
+    metrics = evaluate_scores(scores, module.lists(split), tie)
     calibration = load_calibration(run, model)
     decision = calibration and evaluate_calibration(calibration, model, loaded, recipe, split)
     if json:

@@ -21,7 +21,7 @@ from drin_pyg.evaluation import gold_ranks, paired_test
 from drin_pyg.features import MELData
 from drin_pyg.linking import calibrate
 from drin_pyg.nn import DRIN
-from drin_pyg.training import EMOJI, CandidateDataModule, Recipe, load_data, predict, read_curve, train_run
+from drin_pyg.training import EMOJI, Recipe, data_module, load_data, predict, read_curve, train_run
 from drin_pyg.vocabulary import EDGE_TYPES, IMAGE_IMAGE, RELATIONS, TEXT_TEXT
 
 BEST, FUSION = 'DRIN, best', 'late fusion'
@@ -155,10 +155,9 @@ def run_job(job: Job, folder: Path) -> Outcome:
     r"""Trains one run in a worker process."""
     data, recipe = _data(), job.recipe
     result = train_run(data, EMOJI, recipe, folder, seed=job.seed, progress=False, accelerator='cpu')
-    module = CandidateDataModule(data.tables, data.candidates, data.split, max_pairs=recipe.max_pairs,
-                                 context=recipe.context)
+    module = data_module(data, recipe)
     rank = {
-        split: gold_ranks(predict(result.model, module, split), data.candidates.select(data.split[split])).numpy()
+        split: gold_ranks(predict(result.model, module, split), module.lists(split)).numpy()
         for split in ('val', 'test')
     }
     return Outcome(job, rank['test'], float((rank['val'] <= 1).mean()), float((1 / rank['val']).mean()),

@@ -18,7 +18,9 @@ from drin_pyg.features.preprocessed import preprocessed_data, preprocessed_table
 from drin_pyg.features.preset import Preset
 from drin_pyg.features.presets import make_preset
 from drin_pyg.features.row_encoder import RowEncoder
+from drin_pyg.features.sequences import Sequences, token_sequences
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
+from drin_pyg.features.swap_images import swap_images
 from drin_pyg.features.tables_folder import encode_folder, load_tables, save_tables
 from drin_pyg.features.text import TextFeatures
 from drin_pyg.features.text_encoder import TextEncoder
@@ -43,6 +45,7 @@ __all__ = [
     'PictureEncoders',
     'Preset',
     'RowEncoder',
+    'Sequences',
     'SideTables',
     'TextEncoder',
     'TextFeatures',
@@ -57,4 +60,6 @@ __all__ = [
     'preprocessed_tables',
     'save_tables',
     'side_tables',
+    'swap_images',
+    'token_sequences',
 ]

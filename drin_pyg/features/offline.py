@@ -10,8 +10,9 @@ from torch import Tensor
 
 from drin_pyg.datasets import Entity, Mention
 from drin_pyg.features.encode_rows import IN_MEMORY, Encoding
-from drin_pyg.features.picture_descriptors import BLOCKS, DescriptorEncoder
+from drin_pyg.features.picture_descriptors import BLOCKS, DescriptorEncoder, regions_of
 from drin_pyg.features.preset import ENTITY, MENTION, Preset, entity_words
+from drin_pyg.features.sequences import Sequences, token_sequences
 from drin_pyg.features.side_tables import SideTables
 from drin_pyg.features.text_encoder import TextEncoder
 from drin_pyg.vocabulary import IMAGE_IMAGE, IMAGE_TEXT, TEXT_IMAGE, TEXT_TEXT
@@ -94,6 +95,15 @@ class OfflineFeatures(Preset):
             IMAGE_TEXT: F.normalize(self._translate('to_text', unit), dim=-1),
             IMAGE_IMAGE: unit,
         })
+
+    def sequences(self, records: Sequence[Mention]) -> tuple[Sequences, Sequences]:
+        r"""Tokens of the sentences, and the regions of the drawings (:func:`regions_of`), those of all drawings of a
+        mention after one another."""
+        tokens = token_sequences(self.text_encoder, [mention.sentence for mention in records],
+                                 [mention.span for mention in records], self.how.progress)
+        blocks, ptr = self._describe(records, MENTION)
+        regions = regions_of(blocks)  # [J, 16, 148]
+        return tokens, Sequences(regions.flatten(0, 1), ptr * regions.size(1))
 
     def _fit(self, text: Tensor, blocks: Tensor, owner: Tensor) -> None:
         from sklearn.decomposition import PCA

@@ -11,6 +11,15 @@ from drin_pyg.datasets import Entity, Mention
 from drin_pyg.features.candidates import Candidates
 
 YEAR = re.compile(r'\b(1\d{3}|20\d{2})\b')
+WORD = re.compile(r'[a-z]+')
+FEMALE = frozenset([
+    'she', 'her', 'hers', 'herself', 'woman', 'women', 'girl', 'girls', 'female', 'lady', 'mrs', 'ms', 'miss',
+    'actress', 'mother', 'wife', 'daughter', 'sister', 'queen', 'princess', 'duchess',
+])
+MALE = frozenset([
+    'he', 'his', 'him', 'himself', 'man', 'men', 'boy', 'boys', 'male', 'gentleman', 'mr', 'sir', 'actor',
+    'father', 'husband', 'son', 'brother', 'king', 'prince', 'duke', 'lord',
+])
 GAP, LOWEST, HIGHEST = 5, -20, 40  # years to a bin; bins from 100 years before to 200 years after
 NUM_BINS = HIGHEST - LOWEST + 2    # and one for no year
 
@@ -21,14 +30,15 @@ class PairFeatures:
     Of the mention's words and the entity's name: :data:`NAMES`. Of the sentence and the name, or the
     description: :data:`WORDS`. Years are a feature of their own: how many of them lie between the
     last year that the sentence names and the first and last of the description (a life, a term in
-    office), as bins for a log-ratio to be learned.
+    office), as bins for a log-ratio to be learned. ``gender_conflict`` says that the words about the mention, in its
+    sentence and its captions, are of the other gender than those of the description (:func:`gender`).
 
     Args:
         entities: The knowledge base; its names and descriptions set the weights of words.
     """
 
     NAMES = ('token_set', 'subset', 'exact', 'last_word')
-    WORDS = ('name_in_sentence', 'shared_words', 'year_outside', 'length')
+    WORDS = ('name_in_sentence', 'shared_words', 'year_outside', 'gender_conflict', 'length')
 
     def __init__(self, entities: Sequence[Entity]):
         self.names = [normalize(entity.name) for entity in entities]
@@ -38,6 +48,7 @@ class PairFeatures:
         self.length = np.log1p([len(text) for text in self.descriptions])
         years = [[int(year) for year in YEAR.findall(entity.description)] for entity in entities]
         self.first_year = np.array([min(found, default=0) for found in years])
+        self.gender = np.array([gender(entity.description) for entity in entities])
         self.last_year = np.array([max(found) if len(set(found)) > 1 else 0 for found in years])
 
     @cached_property
@@ -75,6 +86,8 @@ class PairFeatures:
                         dtype=np.int64)[pair]
         first, last = self.first_year[entity], self.last_year[entity]
         outside = (year > 0) & (first > 0) & ((year < first) | ((last > 0) & (year > last)))
+        about = np.array([gender(' '.join((mention.sentence, *mention.captions))) for mention in mentions],
+                         dtype=np.int64)[pair]
         features = {
             'token_set': process.cpdist(left, right, scorer=fuzz.token_set_ratio, dtype=np.float32) / 100,
             'subset': [set(a.split()) <= set(b.split()) for a, b in zip(left, right, strict=True)],
@@ -83,11 +96,23 @@ class PairFeatures:
             'name_in_sentence': _shared(self._name_words, sentences, pair, entity),
             'shared_words': _shared(self._description_words, sentences, pair, entity),
             'year_outside': outside,
+            'gender_conflict': about * self.gender[entity] < 0,
             'length': self.length[entity],
         }
         bins = {'first_year': _bins(year, first), 'last_year': _bins(year, last)}
         return {name: torch.from_numpy(np.asarray(x, dtype=np.float32)) for name, x in features.items()} \
             | {name: torch.from_numpy(x) for name, x in bins.items()}
+
+
+def gender(text: str) -> int:
+    r"""Gender of the persons that an English text speaks of: -1 if all its words of a gender are female, 1 if all are
+    male, 0 if there are none or both. The words "female" and "male" go before all others, as a knowledge base states
+    them."""
+    words = set(WORD.findall(text.lower()))
+    for female, male in (({'female'}, {'male'}), (FEMALE, MALE)):
+        if words & (female | male):
+            return bool(words & male) - bool(words & female)
+    return 0
 
 
 def normalize(text: str) -> str:

@@ -59,7 +59,26 @@ class DescriptorEncoder(RowEncoder):
         return {'descriptors': _describe(batch)}
 
 
-BLOCKS = (3 * 16 * 16, 16 * 8 * 8, 9 * 8 * 8, 5 * 7 * 7)
+GRIDS = ((3, 16), (16, 8), (9, 8))  # of the blocks that keep places: numbers in a place, places along a side
+BLOCKS = (*(depth * side**2 for depth, side in GRIDS), 5 * 7 * 7)
+REGIONS = 4  # along a side
+
+
+def regions_of(descriptors: Tensor) -> Tensor:
+    r"""Cuts the blocks of descriptors that keep places (all but the last) into a grid of 4 x 4 regions.
+
+    Args:
+        descriptors: From :func:`describe_pictures`, ``[N, 2613]``.
+
+    Returns:
+        ``[N, 16, 148]``, regions row by row: the colours, then the two kinds of gradients, of what lies in each.
+    """
+    parts = []
+    for block, (depth, side) in zip(descriptors.split(BLOCKS, dim=-1), GRIDS, strict=False):
+        cell = side // REGIONS
+        grid = block.reshape(-1, depth, REGIONS, cell, REGIONS, cell)     # [N, depth, row, y, column, x]
+        parts.append(grid.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2))  # [N, 16, depth * cell ** 2]
+    return torch.cat(parts, dim=-1)                                       # [N, 16, 148]
 
 
 def _describe(drawings: list[Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ from drin_pyg.features.encode_rows import IN_MEMORY, EncodedRows, Encoding, enco
 from drin_pyg.features.feature_table import map_array, npy_header
 from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.features.row_encoder import RowEncoder
+from drin_pyg.features.sequences import Sequences
 from drin_pyg.features.side_tables import SideTables
 from drin_pyg.files import to_json
 
@@ -82,6 +83,15 @@ class Preset(ABC):
         """First weights that are given per pair, ``[P]``, in place of the inner products of the tables; most presets
         give none."""
         return {}
+
+    def sequences(self, records: Sequence[Mention]) -> tuple[Sequences, Sequences]:
+        """Tokens of the mentions' sentences, and regions of their pictures, for models that read more than a vector.
+
+        Raises:
+            ValueError: If the encoders of this preset give none.
+        """
+        raise ValueError(f"Preset '{self.name}' has no tokens and regions; encode the data with 'offline' or 'text', "
+                         f"or compare with a baseline that needs none")
 
     def run(self, encoder: RowEncoder, items: Sequence[Any], side: str) -> EncodedRows:
         """Encodes items of the ``"mention"`` or ``"entity"`` side.

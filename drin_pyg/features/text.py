@@ -15,6 +15,7 @@ from drin_pyg.features.learned_weights import LearnedWeights
 from drin_pyg.features.pair_features import NUM_BINS, PairFeatures
 from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.features.preset import ENTITY, MENTION, Preset, entity_words, gather
+from drin_pyg.features.sequences import Sequences, token_sequences
 from drin_pyg.features.side_tables import SideTables
 from drin_pyg.features.text_encoder import TextEncoder
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_TEXT, IMAGE_IMAGE, MENTION_TEXT, TEXT_IMAGE, TEXT_TEXT
@@ -28,8 +29,9 @@ class TextFeatures(Preset):
     The text vertices are the sentence and "name. description". What stands in for the images is an
     explicit choice:
 
-    * ``images="names"``: the image vertices are the mention's words and the entity's name, so the
-      four relations are sentence-description, sentence-name, words-description and words-name;
+    * ``images="names"``: the image vertices are the mention's words and the entity's name, which is then left out
+      of the description, so the four relations are sentence-description, sentence-name, words-description and
+      words-name;
     * ``images="captions"``: a mention's image vertices are its captions, entities have none;
     * ``images="absent"``: there are none, and text-text is the only relation with edges.
 
@@ -66,7 +68,7 @@ class TextFeatures(Preset):
             {**{self._cosine_name(edge_type): edge_type for edge_type in (EDGE_TYPES if named else [TEXT_TEXT])},
              **dict.fromkeys(PairFeatures.NAMES, IMAGE_IMAGE if named else TEXT_TEXT),
              'name_in_sentence': TEXT_IMAGE if named else TEXT_TEXT,
-             **dict.fromkeys(('shared_words', 'year_outside', 'length'), TEXT_TEXT)},
+             **dict.fromkeys(('shared_words', 'year_outside', 'gender_conflict', 'length'), TEXT_TEXT)},
             {'first_year': TEXT_TEXT, 'last_year': TEXT_TEXT}, NUM_BINS)
 
     @property
@@ -93,8 +95,15 @@ class TextFeatures(Preset):
                           out)
 
     def entities(self, records: Sequence[Entity], out: Path | None = None) -> SideTables:
-        images = [(entity.name, ) if self.images == 'names' else () for entity in records]
-        return self._side([entity_words(entity) for entity in records], images, ENTITY, out)
+        named = self.images == 'names'
+        texts = [_description(entity) if named else entity_words(entity) for entity in records]
+        return self._side(texts, [(entity.name, ) if named else () for entity in records], ENTITY, out)
+
+    def sequences(self, records: Sequence[Mention]) -> tuple[Sequences, Sequences]:
+        r"""Tokens of the sentences; there are no pictures, so nobody has a region."""
+        tokens = token_sequences(self._encoder, [mention.sentence for mention in records],
+                                 [mention.span for mention in records], self.how.progress)
+        return tokens, Sequences(tokens.x[:0], torch.zeros_like(tokens.ptr))
 
     def _side(self, texts: list[str], images: list[tuple[str, ...]], side: str, out: Path | None) -> SideTables:
         words = [word for own in images for word in own]
@@ -146,6 +155,12 @@ class TextFeatures(Preset):
     @staticmethod
     def _cosine_name(edge_type: EdgeType) -> str:
         return f'cosine {edge_type[1]}'
+
+
+def _description(entity: Entity) -> str:
+    """The description without the name at its head; the name if nothing else is there."""
+    text = entity.description.strip()
+    return text.removeprefix('Name: ').removeprefix(entity.name).lstrip(' .,:;') or entity.name
 
 
 CHUNK = 65536  # pairs at once

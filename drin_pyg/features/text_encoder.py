@@ -142,9 +142,7 @@ class TextEncoder(RowEncoder):
         inputs, offsets = self._tokenize(batch)
         output = self._model(**inputs.to(self.device))
         hidden, mask = output.last_hidden_state, inputs['attention_mask']  # [B, T, D], [B, T]
-        text = (offsets[..., 1] > offsets[..., 0]) & mask.cpu().bool()     # [B, T]
-        whole = text.any(1, keepdim=True)
-        text = torch.where(whole, text, mask.cpu().bool())                 # an empty text has [CLS] and [SEP] alone
+        text = _text_tokens(offsets, mask.cpu().bool())                    # [B, T]
         columns = {}
         for name in self.pooling:
             if name == 'cls':
@@ -158,15 +156,39 @@ class TextEncoder(RowEncoder):
                 columns[name] = (hidden * weight).sum(1) / weight.sum(1)   # [B, D]
         return {name: F.normalize(rows, dim=-1) if self.normalize else rows for name, rows in columns.items()}
 
+    def tokens(self, batch: Sequence[tuple[str, Span | None]]) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Last hidden states of the tokens of each text, one text after another.
+
+        The window moves to the span as for the pooling ``"span"``; [CLS], [SEP] and padding are left out (a text
+        without any token has its [CLS] and [SEP] alone). Neither :attr:`pooling` nor ``normalize`` plays a part.
+
+        Args:
+            batch: Texts and spans, ``B`` of them.
+
+        Returns:
+            States float16 ``[N, D]``; number of tokens of each text, int64 ``[B]``; and which tokens the span touches
+            (all of a text without a span), bool ``[N]``.
+        """
+        if not batch:
+            none = torch.empty(0, dtype=torch.long)
+            return torch.empty(0, self._model.config.hidden_size, dtype=torch.half), none, none.bool()
+        inputs, offsets = self._tokenize(list(batch), slide=True)
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, self.device.type == 'cuda'):
+            hidden = self._model(**inputs.to(self.device)).last_hidden_state.half().cpu()  # [B, T, D]
+        text = _text_tokens(offsets, inputs['attention_mask'].cpu().bool())                # [B, T]
+        marked = _span_tokens(offsets, text, [span for _, span in batch])
+        return hidden[text], text.sum(1), marked[text]
+
     def _pooled(self, output) -> Tensor:
         if getattr(output, 'pooler_output', None) is None:
             raise ValueError(f"'{self.path}' has no pooler; pool its tokens instead ('tokens' or 'cls')")
         return output.pooler_output
 
-    def _tokenize(self, batch: list[tuple[str, Span | None]]):
-        """Padded inputs of the window chosen for each text, and the characters of its tokens, ``[B, T, 2]``."""
+    def _tokenize(self, batch: list[tuple[str, Span | None]], slide: bool = False):
+        """Padded inputs of the window chosen for each text, and the characters of its tokens, ``[B, T, 2]``; whether
+        the window moves to the span, which it does for the pooling ``"span"`` anyway."""
         texts, spans = zip(*batch, strict=True)
-        slide = 'span' in self.pooling and any(spans)
+        slide = (slide or 'span' in self.pooling) and any(spans)
         windows = self._tokenizer(
             list(texts), truncation=True, max_length=self.max_length, return_offsets_mapping=True,
             return_overflowing_tokens=slide, stride=self.max_length // 2 if slide else 0)
@@ -193,6 +215,12 @@ def _view(offsets: Sequence[Span], span: Span | None) -> tuple[int, int]:
         return 0, 0
     inside = [i for i, (start, end) in enumerate(offsets) if end > start and start < span[1] and end > span[0]]
     return (len(inside), min(inside[0], len(offsets) - 1 - inside[-1])) if inside else (0, 0)
+
+
+def _text_tokens(offsets: Tensor, mask: Tensor) -> Tensor:
+    """Tokens of the text itself, ``[B, T]``; [CLS] and [SEP] of a text that has none."""
+    text = (offsets[..., 1] > offsets[..., 0]) & mask
+    return torch.where(text.any(1, keepdim=True), text, mask)
 
 
 def _span_tokens(offsets: Tensor, text: Tensor, spans: Sequence[Span | None]) -> Tensor:

@@ -16,7 +16,8 @@ from drin_pyg.linking.frozen_layer import FrozenLayer
 from drin_pyg.linking.index_part import hidden_name, vertex_name, weight_name
 from drin_pyg.linking.vertex_slots import ManySlots
 from drin_pyg.nn import DRIN
-from drin_pyg.vocabulary import ENTITY_TEXT, ENTITY_TYPES, MENTION_TEXT, MENTION_TYPES, TEXT_TEXT
+from drin_pyg.nn.drin import doubted
+from drin_pyg.vocabulary import ENTITY_TEXT, ENTITY_TYPES, MENTION_IMAGE, MENTION_TEXT, MENTION_TYPES, TEXT_TEXT
 
 LOGIT_EPS, NORM_EPS = 1e-6, 1e-12  # as DRIN's score has them
 
@@ -80,6 +81,7 @@ class ChunkModel:
         self.read = None
         if model.read_relations:
             self.read = list(zip(model.relation_scale.tolist(), model.cosine_scale.tolist(), strict=True))
+        self.doubt = [value.detach().to(device) for value in model.doubt()] if model.doubt_images else None
         # Entity types that the score reads. While mention vertices are shared and known, entity types do not meet.
         self.score_types = ENTITY_TYPES if self.read else [ENTITY_TEXT]
         self.first_edge_types = self.layers[0].edge_types if self.layers else (self.edge_types if self.read else [])
@@ -261,12 +263,14 @@ class ChunkModel:
         if self.read is None:
             return self._cosine(chunk, state, own, TEXT_TEXT).squeeze(1)
         score = chunk.there.new_zeros(chunk.shape, dtype=self.weight_dtype)
+        evidence = torch.zeros_like(score) if self.doubt else score  # of the mention's image
         for edge_type, (relation_scale, cosine_scale) in zip(self.edge_types, self.read, strict=True):
             weight = state.e[edge_type]
             weight = torch.logit(weight, eps=LOGIT_EPS) if self.dynamic else weight
             value = relation_scale * weight + cosine_scale * self._cosine(chunk, state, own, edge_type)
-            score += chunk.slots[edge_type[2]].mean_of_pair(value)
-        return score
+            total = evidence if edge_type[0] == MENTION_IMAGE else score
+            total += chunk.slots[edge_type[2]].mean_of_pair(value)
+        return score if self.doubt is None else score + doubted(evidence, *self.doubt)
 
     def _cosine(self, chunk: CandidateChunk, state: ChunkState, own: MentionVertices, edge_type: EdgeType) -> Tensor:
         """Of both ends of each edge, in the layout of the slots."""

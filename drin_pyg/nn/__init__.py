@@ -4,6 +4,7 @@ from drin_pyg.nn.batch_scorer import BatchScorer
 from drin_pyg.nn.drin import DRIN
 from drin_pyg.nn.drin_conv import DRINConv
 from drin_pyg.nn.edge_rule import EdgeRule
+from drin_pyg.nn.hetero_drin import HeteroDRIN, start_extra
 from drin_pyg.nn.relation_conv import RelationConv
 
-__all__ = ['DRIN', 'BatchScorer', 'DRINConv', 'EdgeRule', 'RelationConv']
+__all__ = ['DRIN', 'BatchScorer', 'DRINConv', 'EdgeRule', 'HeteroDRIN', 'RelationConv', 'start_extra']

@@ -1,4 +1,7 @@
+from collections.abc import Iterator
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn.dense.linear import Linear
 from torch_geometric.nn.module_dict import ModuleDict
@@ -12,7 +15,8 @@ from drin_pyg.vocabulary import (
     EDGE_TYPES,
     ENTITY_IMAGE,
     ENTITY_TEXT,
-    IMAGE_IMAGE,
+    KIND_OF,
+    MENTION_IMAGE,
     MENTION_TEXT,
     NODE_TYPES,
     RELATIONS,
@@ -20,7 +24,9 @@ from drin_pyg.vocabulary import (
 )
 
 NORM_EPS = 1e-12  # as of torch.nn.functional.normalize
-COSINE_START = 4.0  # logits span about -4..4 over the range of a cosine: neither flat nor saturated
+TEXT_START, IMAGE_START = 8.0, 12.0  # of the cosines' scales; chosen by cross-validation, see docs/results.md
+TRUST_START, LEVEL_START = 2.0, 4.0  # of `doubt_images`: rho = 0.88, and about what a fitting image says
+DOUBT_GAIN = 50.0  # two numbers among a hundred thousand: Adam's steps, which are equal for all, would hardly move them
 
 
 class DRIN(PretrainedMixin, torch.nn.Module):
@@ -39,6 +45,17 @@ class DRIN(PretrainedMixin, torch.nn.Module):
     edges if there are several images; a relation without edges adds 0). What each difference from
     the paper brings is measured in ``docs/results.md``.
 
+    With ``doubt_images``, the terms of the two relations that leave the mention's image, added up to
+    :math:`s_I`, are evidence that holds only if the image shows the entity at all, which it does with
+    a learned probability :math:`\rho`:
+
+    .. math::
+        s = s_T + \log \bigl( 1 - \rho + \rho \exp(s_I - c) \bigr).
+
+    If :math:`s_I` is a log-ratio of likelihoods up to the learned :math:`c`, this is the log-ratio of a
+    mixture, exactly: an image that resembles one candidate counts as before, and one that resembles
+    none cannot push any of them below :math:`\log(1 - \rho)`, which turns it off.
+
     Each layer computes only what the next one or the score reads, and no parameter is created that
     nothing reads.
 
@@ -54,6 +71,8 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         residual: Whether layers start at the identity and add to it; see :class:`DRINConv`.
         read_relations: Whether the score reads all relations as above, or only the two text
             vertices as published.
+        doubt_images: Whether the score allows for images that have nothing to do with the mention,
+            as below.
 
     Shapes:
         - **input:** ``x_dict``: node type to ``[N, in_channels]``; ``edge_index_dict``: edge type
@@ -65,7 +84,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
     def __init__(
         self,
         in_channels: int | dict[NodeType, int] = -1,
-        hidden_channels: int = 128,
+        hidden_channels: int = 256,
         num_layers: int = 1,
         edge_types: list[EdgeType] = EDGE_TYPES,
         *,
@@ -74,6 +93,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         shared: bool = True,
         residual: bool = True,
         read_relations: bool = True,
+        doubt_images: bool = False,
     ):
         super().__init__()
         self.in_channels = in_channels
@@ -85,6 +105,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         self.shared = shared
         self.residual = residual
         self.read_relations = read_relations
+        self.doubt_images = doubt_images
         for edge_type in self.edge_types:
             if edge_type not in EDGE_TYPES:
                 raise ValueError(f"{edge_type} is no relation of the vocabulary; known are {', '.join(RELATIONS)}")
@@ -94,6 +115,9 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         if read_relations and not self.edge_types:
             raise ValueError("The score reads the relations of 'edge_types', but there is none; name one, or set "
                              "read_relations=False to compare the texts alone")
+
+        if doubt_images and not (read_relations and any(e[0] == MENTION_IMAGE for e in self.edge_types)):
+            raise ValueError("'doubt_images' is about relations of the mention's image, but the score reads none")
 
         # Backwards from what the score reads: each layer computes only what the next one needs.
         nodes, edges = {MENTION_TEXT, ENTITY_TEXT}, set()
@@ -123,6 +147,9 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         if read_relations:
             self.relation_scale = torch.nn.Parameter(torch.empty(len(self.edge_types)))
             self.cosine_scale = torch.nn.Parameter(torch.empty(len(self.edge_types)))
+        if doubt_images:
+            self.image_trust = torch.nn.Parameter(torch.empty(()))
+            self.image_level = torch.nn.Parameter(torch.empty(()))
         self.reset_parameters()
 
     @classmethod
@@ -138,10 +165,11 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             module.reset_parameters()
         if self.read_relations:
             torch.nn.init.ones_(self.relation_scale)
-            # A text and an image vertex are in different spaces at the start: their cosine is noise.
-            start = [COSINE_START if e in (TEXT_TEXT, IMAGE_IMAGE) else 0.0 for e in self.edge_types]
             with torch.no_grad():
-                self.cosine_scale.copy_(torch.tensor(start))
+                self.cosine_scale.copy_(torch.tensor([cosine_start(edge_type) for edge_type in self.edge_types]))
+        if self.doubt_images:
+            torch.nn.init.constant_(self.image_trust, TRUST_START / DOUBT_GAIN)
+            torch.nn.init.constant_(self.image_level, LEVEL_START / DOUBT_GAIN)
 
     def forward(
         self,
@@ -186,25 +214,47 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             each layer, and those that leave the last one. A relation that nothing reads at some
             depth is absent there.
         """
-        for node_type in (*self.encoders.keys(), ENTITY_TEXT):  # PyG's ModuleDict decodes its keys there
-            if node_type not in x_dict:
-                raise KeyError(f"'x_dict' lacks node type '{node_type}'; a graph without such vertices holds 'x' of "
-                               f"shape [0, F]")
-        num_pairs = (x_dict if row_dict is None else row_dict)[ENTITY_TEXT].size(0)
-        x_dict = {t: encoder(x_dict[t]) for t, encoder in self.encoders.items()}
-        weights = {e: w for e, w in edge_weight_dict.items() if e in self.edge_types}
-        if self.vector_edges:
-            weights = {e: w.unsqueeze(-1).expand(-1, self.hidden_channels) for e, w in weights.items()}
-        trace = [weights]
-        for conv in self.convs:
-            x_dict, weights = conv(x_dict, edge_index_dict, weights, row_dict)
-            row_dict = None  # a layer's output has one row per vertex
-            trace.append(weights)
+        given = x_dict if row_dict is None else row_dict
+        trace = []
+        for state in self.layers(x_dict, edge_index_dict, edge_weight_dict, row_dict):
+            trace.append(state[1])
+        x_dict, weights, row_dict = state
+        num_pairs = given[ENTITY_TEXT].size(0)
         if row_dict is not None:
             x_dict = {t: x[row_dict[t]] for t, x in x_dict.items()}
         if not self.read_relations:
             return self._cosine(TEXT_TEXT, x_dict, edge_index_dict), trace
         return self._read(x_dict, edge_index_dict, weights, num_pairs, num_images), trace
+
+    def layers(
+        self,
+        x_dict: dict[NodeType, Tensor],
+        edge_index_dict: dict[EdgeType, Tensor],
+        edge_weight_dict: dict[EdgeType, Tensor],
+        row_dict: dict[NodeType, Tensor] | None = None,
+    ) -> Iterator[tuple[dict[NodeType, Tensor], dict[EdgeType, Tensor], dict[NodeType, Tensor] | None]]:
+        r"""Walks through the layers: vertices and edge weights of each depth, ``num_layers + 1`` in all.
+
+        The next layer reads the dictionaries that were handed out, so what is put into them on the
+        way is what the rest of the model sees.
+
+        Yields:
+            ``x_dict``, ``edge_weight_dict`` and ``row_dict`` as of :meth:`forward`, ``x_dict`` after
+            the encoders; ``row_dict`` is None from the first layer on.
+        """
+        for node_type in (*self.encoders.keys(), ENTITY_TEXT):  # PyG's ModuleDict decodes its keys there
+            if node_type not in x_dict:
+                raise KeyError(f"'x_dict' lacks node type '{node_type}'; a graph without such vertices holds 'x' of "
+                               f"shape [0, F]")
+        x_dict = {t: encoder(x_dict[t]) for t, encoder in self.encoders.items()}
+        weights = {e: w for e, w in edge_weight_dict.items() if e in self.edge_types}
+        if self.vector_edges:
+            weights = {e: w.unsqueeze(-1).expand(-1, self.hidden_channels) for e, w in weights.items()}
+        yield x_dict, weights, row_dict
+        for conv in self.convs:
+            x_dict, weights = conv(x_dict, edge_index_dict, weights, row_dict)
+            row_dict = None  # a layer's output has one row per vertex
+            yield x_dict, weights, row_dict
 
     def _cosine(self, edge_type: EdgeType, x_dict: dict, edge_index_dict: dict) -> Tensor:
         """Cosine of the two ends of each edge, ``[E]``."""
@@ -217,7 +267,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
     def _read(self, x_dict: dict, edge_index_dict: dict, weights: dict, num_pairs: int,
               num_images: Tensor | None) -> Tensor:
         """The score that reads all relations, ``[P]``."""
-        scores = self.cosine_scale.new_zeros(num_pairs)
+        terms = {}
         for r, edge_type in enumerate(self.edge_types):
             weight = weights[edge_type]
             if self.dynamic and self.num_layers > 0:
@@ -229,8 +279,24 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             if edge_type[2] == ENTITY_IMAGE:
                 owner = self._pair_of_image(num_pairs, x_dict[ENTITY_IMAGE].size(0), num_images, pair.device)
                 pair = owner[pair]
-            scores = scores + scatter(value, pair, dim_size=num_pairs, reduce='mean')
-        return scores
+            terms[edge_type] = scatter(value, pair, dim_size=num_pairs, reduce='mean')
+        return self.combine(terms)
+
+    def combine(self, terms: dict[EdgeType, Tensor]) -> Tensor:
+        r"""The score of a model that reads relations, from what each of them says.
+
+        Args:
+            terms: Relation to ``[P]`` (or any shape): its weight and cosine, scaled; what is left out is 0.
+        """
+        if not self.doubt_images:
+            return sum(terms.values())
+        image = [term for edge_type, term in terms.items() if edge_type[0] == MENTION_IMAGE]
+        text = [term for edge_type, term in terms.items() if edge_type[0] != MENTION_IMAGE]
+        return sum(text) + doubted(sum(image), *self.doubt()) if image else sum(text)
+
+    def doubt(self) -> tuple[Tensor, Tensor]:
+        r"""Logit of :math:`\rho`, and :math:`c`, of ``doubt_images``; both ``[]``."""
+        return self.image_trust * DOUBT_GAIN, self.image_level * DOUBT_GAIN
 
     @staticmethod
     def _pair_of_image(num_pairs: int, num_vertices: int, num_images: Tensor | None, device: torch.device) -> Tensor:
@@ -255,6 +321,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             'shared': self.shared,
             'residual': self.residual,
             'read_relations': self.read_relations,
+            'doubt_images': self.doubt_images,
         }
 
     @classmethod
@@ -262,6 +329,18 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         r"""Builds the model that :meth:`config` described, with fresh parameters."""
         config = dict(config)
         return cls(edge_types=[RELATIONS[name] for name in config.pop('relations')], **config)
+
+
+def cosine_start(edge_type: EdgeType) -> float:
+    r"""What the score starts by taking the cosine of a relation's ends for: 0 if one is a text and the other an image,
+    whose vertices are in different spaces at the start."""
+    kinds = tuple(KIND_OF.get(node_type, node_type) for node_type in (edge_type[0], edge_type[-1]))
+    return {(MENTION_TEXT, ENTITY_TEXT): TEXT_START, (MENTION_IMAGE, ENTITY_IMAGE): IMAGE_START}.get(kinds, 0.0)
+
+
+def doubted(evidence: Tensor, trust: Tensor, level: Tensor) -> Tensor:
+    r"""Log-ratio of a mixture: evidence that holds with probability ``sigmoid(trust)``, and says nothing otherwise."""
+    return torch.logaddexp(F.logsigmoid(-trust), F.logsigmoid(trust) + evidence - level)
 
 
 def _ends(edge_types: set[EdgeType]) -> set[NodeType]:

@@ -5,7 +5,7 @@ from drin_pyg.training.data_module import CandidateDataModule
 from drin_pyg.training.fit import FitResult, fit, predict
 from drin_pyg.training.lit_drin import LitDRIN
 from drin_pyg.training.recipe import Recipe
-from drin_pyg.training.run import load_run, read_curve, save_run, train_run
+from drin_pyg.training.run import data_module, load_run, read_curve, save_run, train_run
 from drin_pyg.training.warm_start import warm_start
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     'FitResult',
     'LitDRIN',
     'Recipe',
+    'data_module',
     'fit',
     'load_data',
     'load_run',

@@ -1,6 +1,7 @@
 import lightning as L
 import torch
 from torch import Tensor
+from torch_geometric.transforms import Compose
 
 from drin_pyg.features import Candidates, PairTables
 from drin_pyg.graph import CandidateLoader
@@ -14,7 +15,7 @@ class CandidateDataModule(L.LightningDataModule):
 
     Args:
         tables: Features and first weights of all mentions and entities.
-        candidates: Candidate lists and answers of all mentions; their first weights are computed once, here.
+        candidates: Candidate lists and answers of all mentions.
         split: Split name to its mentions, int64 ``[B]``; ``"train"`` and ``"val"`` are needed to
             train, ``"test"`` to predict.
         max_pairs: Budget of pairs per training batch; see :class:`~drin_pyg.graph.PairBudgetSampler`.
@@ -23,6 +24,8 @@ class CandidateDataModule(L.LightningDataModule):
         seed: Seed of the shuffling.
         num_workers: Worker processes that build batches.
         transform: Applied to every batch; see :class:`~drin_pyg.graph.CandidateLoader`.
+        appended: From :func:`~drin_pyg.evaluation.append_gold`: graphs hold the appended answers, as the published
+            protocol has it; scores are still those of ``candidates``.
     """
 
     def __init__(
@@ -36,10 +39,15 @@ class CandidateDataModule(L.LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         transform: Transform | None = None,
+        appended: tuple[Candidates, Transform] | None = None,
     ):
         super().__init__()
         self.tables = tables
-        self.candidates = weigh_pairs(tables, candidates)
+        self.candidates = candidates
+        # The lists that the graphs are built of.
+        self.listed = weigh_pairs(tables, candidates if appended is None else appended[0])
+        if appended is not None:
+            transform = appended[1] if transform is None else Compose([transform, appended[1]])
         self.split = split
         self.max_pairs = max_pairs
         self.context = context
@@ -53,7 +61,7 @@ class CandidateDataModule(L.LightningDataModule):
             raise ValueError(f"There is no split '{split}'; there are {', '.join(self.split)}")
         return CandidateLoader(
             self.tables,
-            self.candidates,
+            self.listed,
             self.split[split],
             max_pairs=self.max_pairs if train else 4 * self.max_pairs,
             context=self.context,
@@ -64,6 +72,10 @@ class CandidateDataModule(L.LightningDataModule):
             persistent_workers=self.num_workers > 0 and not train,  # workers that live on miss set_epoch
             pin_memory=torch.cuda.is_available(),
         )
+
+    def lists(self, split: str) -> Candidates:
+        """Candidate lists of a split, to which the scores of its mentions belong."""
+        return self.candidates.select(self.split[split])
 
     def train_dataloader(self) -> CandidateLoader:
         return self.loader('train', train=True)

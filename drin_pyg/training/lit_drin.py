@@ -6,14 +6,32 @@ from torch_geometric.data import HeteroData
 from drin_pyg.evaluation import evaluate_scores
 from drin_pyg.graph import forward_args
 from drin_pyg.nn import DRIN, BatchScorer
+from drin_pyg.nn.batch_scorer import Loss
 from drin_pyg.nn.loss import margin_loss, softmax_loss
 
 LOSSES = {'margin': margin_loss, 'softmax': softmax_loss}
 
 
 def score_batch(model: DRIN | BatchScorer, batch: HeteroData) -> Tensor:
-    r"""Scores ``[P]`` of the pairs of a batch by either kind of model."""
-    return model(batch) if isinstance(model, BatchScorer) else model(**forward_args(batch))
+    r"""Scores ``[P]`` of the pairs of a batch by either kind of model, without those that do not count
+    (:class:`~drin_pyg.evaluation.DropAppended`)."""
+    scores = model(batch) if isinstance(model, BatchScorer) else model(**forward_args(batch))
+    return scores[batch.scored] if 'scored' in batch else scores
+
+
+def batch_loss(model: DRIN | BatchScorer, batch: HeteroData, loss: Loss) -> Tensor:
+    r"""What training minimises on a batch.
+
+    Raises:
+        ValueError: If a model with a loss of its own is given pairs that do not count.
+    """
+    counts = batch.scored if 'scored' in batch else slice(None)
+    if not isinstance(model, BatchScorer):
+        return loss(score_batch(model, batch), batch.y[counts], batch.mention[counts])
+    if 'scored' in batch:
+        raise ValueError(f"{type(model).__name__} has a loss of its own, which cannot leave out appended answers; "
+                         f"train it without the published protocol")
+    return model.loss(batch, loss)
 
 
 class LitDRIN(L.LightningModule):
@@ -48,11 +66,7 @@ class LitDRIN(L.LightningModule):
         self.trainer.train_dataloader.set_epoch(self.current_epoch)
 
     def training_step(self, batch: HeteroData, batch_idx: int) -> Tensor:
-        rule = LOSSES[self.loss]
-        if isinstance(self.model, BatchScorer):
-            loss = self.model.loss(batch, rule)
-        else:
-            loss = rule(self(batch), batch.y, batch.mention)
+        loss = batch_loss(self.model, batch, LOSSES[self.loss])
         self.log('train_loss', loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=batch.mention.numel())
         return loss
 
@@ -60,10 +74,9 @@ class LitDRIN(L.LightningModule):
         self._val_scores.append(self(batch))
 
     def on_validation_epoch_end(self) -> None:
-        loader = self.trainer.val_dataloaders
         scores = torch.cat(self._val_scores).float().cpu()
         self._val_scores.clear()
-        metrics = evaluate_scores(scores, loader.dataset.candidates.select(loader.dataset.mention))
+        metrics = evaluate_scores(scores, self.trainer.datamodule.lists('val'))
         self.log('val_mrr', metrics.mrr, prog_bar=True)
         self.log('val_top1', metrics.hits[1], prog_bar=True)
 

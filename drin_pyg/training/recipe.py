@@ -26,6 +26,8 @@ class Recipe:
         max_pairs: Pairs per batch.
         max_epochs: Most epochs.
         patience: Epochs without a better validation MRR before stopping.
+        gold_appended: Whether the graphs hold the answer at the end of every list, as in the published protocol; see
+            :func:`~drin_pyg.evaluation.append_gold`.
     """
 
     model: dict = field(default_factory=dict)
@@ -33,10 +35,11 @@ class Recipe:
     warm_start: bool = True
     context: str = 'pair'
     loss: str = 'softmax'
-    lr: float = 5e-4
+    lr: float = 2e-4
     max_pairs: int = 2048
     max_epochs: int = 6
     patience: int = 2
+    gold_appended: bool = False
 
     @classmethod
     def paper(cls, context: str = 'mention', **changes) -> 'Recipe':

@@ -4,11 +4,13 @@ import csv
 import json
 from pathlib import Path
 
+from drin_pyg.datasets.open_dataset import is_packaged
+from drin_pyg.evaluation import append_gold
 from drin_pyg.features import MELData
 from drin_pyg.features.tables_folder import read_manifest
 from drin_pyg.files import write_atomic
 from drin_pyg.nn import DRIN
-from drin_pyg.training.data import EMOJI, load_data
+from drin_pyg.training.data import load_data
 from drin_pyg.training.data_module import CandidateDataModule
 from drin_pyg.training.fit import FitResult, fit
 from drin_pyg.training.recipe import Recipe
@@ -48,12 +50,25 @@ def train_run(
                              f"are {', '.join(data.split) or 'none at all'}")
     folder = Path(folder)
     model = recipe.build(data.tables, data.candidates, data.split['train'], seed)
-    module = CandidateDataModule(data.tables, data.candidates, data.split, max_pairs=recipe.max_pairs,
-                                 context=recipe.context, seed=seed)
+    module = data_module(data, recipe, seed)
     result = fit(model, module, folder, loss=recipe.loss, lr=recipe.lr, max_epochs=recipe.max_epochs,
                  patience=recipe.patience, seed=seed, resume=resume, progress=progress, accelerator=accelerator)
     save_run(folder, recipe, source)
     return result
+
+
+def data_module(data: MELData, recipe: Recipe, seed: int = 0, gold_appended: bool | None = None) -> CandidateDataModule:
+    r"""The graphs that a recipe asks for.
+
+    Args:
+        data: The data.
+        recipe: The recipe.
+        seed: Seed of the order of training mentions.
+        gold_appended: Whether graphs hold the appended answers; None for what the recipe says.
+    """
+    leak = recipe.gold_appended if gold_appended is None else gold_appended
+    return CandidateDataModule(data.tables, data.candidates, data.split, max_pairs=recipe.max_pairs,
+                               context=recipe.context, seed=seed, appended=append_gold(data) if leak else None)
 
 
 def save_run(folder: Path, recipe: Recipe, source: str | Path) -> None:
@@ -65,8 +80,8 @@ def save_run(folder: Path, recipe: Recipe, source: str | Path) -> None:
         source: Source of the data; see :func:`load_data`.
     """
     recipe.save(folder / RECIPE)
-    run = {'format': FORMAT, 'data': EMOJI}
-    if str(source) != EMOJI:
+    run = {'format': FORMAT, 'data': str(source)}
+    if not is_packaged(source):
         run |= {'data': str(Path(source).resolve()), 'tables': read_manifest(source)['key']}
     write_atomic(folder / RUN, json.dumps(run, indent=2).encode() + b'\n')
 

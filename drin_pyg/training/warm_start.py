@@ -2,14 +2,19 @@ import torch
 from torch import Tensor
 
 from drin_pyg.features import Candidates, PairTables
-from drin_pyg.nn import DRIN
+from drin_pyg.nn import DRIN, HeteroDRIN
 from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
 
 SHRINKAGE = 1.0  # of the within-pair covariance towards a multiple of the identity
 
 
 @torch.no_grad()
-def warm_start(model: DRIN, tables: PairTables, candidates: Candidates, mention: Tensor) -> DRIN:
+def warm_start(
+    model: DRIN | HeteroDRIN,
+    tables: PairTables,
+    candidates: Candidates,
+    mention: Tensor,
+) -> DRIN | HeteroDRIN:
     r"""Starts a model where a closed form already gets: called on training mentions, before training.
 
     Random projections destroy the cosines that frozen features come with, and a few thousand
@@ -27,7 +32,8 @@ def warm_start(model: DRIN, tables: PairTables, candidates: Candidates, mention:
     its random start.
 
     Args:
-        model: The model; one whose widths are still to be inferred gets those of the tables.
+        model: The model; one whose widths are still to be inferred gets those of the tables. Types of vertices
+            that the paper does not have are left to :func:`~drin_pyg.nn.start_extra`.
         tables: Features of all mentions and entities; the two sides of a modality share a width.
         candidates: Candidate lists and answers.
         mention: Training mentions, int64 ``[B]``.

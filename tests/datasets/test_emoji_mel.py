@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from drin_pyg.datasets import EmojiMEL
+from drin_pyg.datasets import EmojiMEL, open_dataset
 from drin_pyg.datasets.emoji_mel import FILES
 from drin_pyg.features import describe_pictures
 
@@ -138,3 +138,77 @@ def test_missing_file_is_named(emoji, tmp_path, missing):
 def test_unknown_split():
     with pytest.raises(ValueError, match="has the splits train, val, test; got 'valid'"):
         EmojiMEL(split='valid')
+
+
+def vendors_of(record):
+    return [picture.path.stem for picture in record.pictures]
+
+
+def test_several_pictures_of_a_mention(emoji):
+    drawn = EmojiMEL(mention_vendors=('fluent', 'twemoji'))
+    assert [replace(m, pictures=()) for m in drawn.mentions] == [replace(m, pictures=()) for m in emoji.mentions]
+    assert list(drawn.entities) == list(emoji.entities)
+    counts = Counter(tuple(vendors_of(mention)) for mention in drawn.mentions)
+    assert set(counts) == {('fluent', 'twemoji'), ('twemoji', )}
+    for mention, own in zip(drawn.mentions, emoji.mentions, strict=True):
+        assert own.pictures[0] in mention.pictures  # the very cell that it has by default
+
+
+def test_several_pictures_of_an_entity(emoji):
+    drawn = EmojiMEL(mention_vendors=['twemoji'], entity_vendors=['noto', 'fluent'])
+    assert [entity.pictures[0] for entity in drawn.entities] == [entity.pictures[0] for entity in emoji.entities]
+    counts = Counter(tuple(vendors_of(entity)) for entity in drawn.entities)
+    assert counts == {('noto', 'fluent'): 1524, ('noto', ): 275}
+    assert {tuple(vendors_of(mention)) for mention in drawn.mentions} == {('twemoji', )}
+    assert [replace(m, pictures=()) for m in drawn.mentions] == [replace(m, pictures=()) for m in emoji.mentions]
+    assert Counter(mention.split for mention in drawn) == {'train': 2487, 'val': 391, 'test': 719}
+
+
+def test_all_pictures_of_an_entity_show_the_same(emoji):
+    drawn = EmojiMEL(mention_vendors=(), entity_vendors=('noto', 'twemoji', 'fluent'))
+    entities = [entity for entity in drawn.entities if len(entity.pictures) == 3][::30]
+    noto, *others = (describe_pictures([entity.pictures[i].open() for entity in entities]) for i in range(3))
+    for other in others:
+        similarity = other @ noto.t()
+        assert ((similarity > similarity.diagonal().unsqueeze(1)).sum(1) == 0).float().mean() > 0.6
+    assert all(mention.pictures == () for mention in drawn.mentions)
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    ({'entity_vendors': ('noto', 'fluent')}, "'fluent' draws both mentions .each mention's own is Twemoji or Fluent"),
+    ({'entity_vendors': ('twemoji', )}, "'twemoji' draws both mentions .* give the two sides different vendors"),
+    ({'mention_vendors': ('noto', )}, "'noto' draws both mentions and entities, .* very picture of its answer"),
+    ({'mention_vendors': ('apple', )}, "'mention_vendors' names 'apple', which .*; vendors are noto, twemoji, fluent"),
+    ({'entity_vendors': ('noto', 'noto')}, "'entity_vendors' names a vendor twice: noto, noto; name each once"),
+    ({'mention_vendors': 'twemoji'}, r"'mention_vendors' must be a sequence of vendors such as \('twemoji', \)"),
+])
+def test_vendors_that_cannot_be(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        EmojiMEL(**arguments)
+
+
+@pytest.mark.parametrize(('source', 'mention', 'entity'), [
+    ('emoji', None, ('noto', )),
+    ('emoji:mention=twemoji,entity=noto+fluent', ('twemoji', ), ('noto', 'fluent')),
+    ('emoji:mention=fluent+twemoji', ('fluent', 'twemoji'), ('noto', )),
+])
+def test_vendors_in_a_source(source, mention, entity):
+    dataset = open_dataset(source, 'val')
+    assert (type(dataset), dataset.split) == (EmojiMEL, 'val')
+    assert (dataset.mention_vendors, dataset.entity_vendors) == (mention, entity)
+
+
+@pytest.mark.parametrize('source', ['emoji:', 'emoji:twemoji', 'emoji:side=noto', 'emoji:mention=twemoji,',
+                                    'emoji:mention=twemoji,mention=fluent'])
+def test_source_that_cannot_be_read(source):
+    with pytest.raises(ValueError, match=r"cannot be read; write 'emoji:mention=twemoji,entity=noto\+fluent', each"):
+        open_dataset(source)
+
+
+@pytest.mark.parametrize(('source', 'message'), [
+    ('emoji:mention=', "'mention_vendors' names '', which has drawn nothing here"),
+    ('emoji:entity=noto+fluent', "'fluent' draws both mentions"),
+])
+def test_vendors_of_a_source_are_checked(source, message):
+    with pytest.raises(ValueError, match=message):
+        open_dataset(source)

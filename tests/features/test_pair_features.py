@@ -6,7 +6,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from drin_pyg.datasets import Entity, Mention
 from drin_pyg.features import Candidates, PairFeatures
-from drin_pyg.features.pair_features import NUM_BINS, normalize
+from drin_pyg.features.pair_features import NUM_BINS, gender, normalize
 
 ENTITIES = [
     Entity('1', 'José Martí', 'Name: José Martí. Cuban poet, born 1853, died 1895.'),
@@ -47,6 +47,22 @@ def test_years(features):
     assert features['last_year'].tolist() == [place(-15), 0, place(-95), place(-35), place(45), 0, 0]
     assert features['year_outside'].tolist() == [0, 0, 1, 0, 1, 0, 0]
     assert NUM_BINS == 62
+
+
+def test_gender_conflict():
+    entities = [Entity('1', 'A', 'Sex: male. Occupation: actor, queen of drag'), Entity('2', 'B', 'a French actress'),
+                Entity('3', 'C', 'a river')]
+    mentions = [Mention('a', 'A', 'She and her dog'), Mention('b', 'B', 'The king'), Mention('c', 'C', 'on the stage'),
+                Mention('d', 'D', 'His wife'), Mention('e', 'E', 'at the opera', captions=('a woman in a dress', ))]
+    found = PairFeatures(entities)(mentions, Candidates.from_lists([[0, 1, 2]] * 5))['gender_conflict']
+    assert found.view(5, 3).tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(('text', 'expected'), [
+    ('', 0), ('He is here', 1), ('SHE is here', -1), ('mother and son', 0), ('Sex: female. Spouse: the King', -1),
+    ('male and female', 0), ('the heron', 0)])
+def test_gender(text, expected):
+    assert gender(text) == expected
 
 
 def test_gaps_beyond_the_bins_stay_in_the_last_ones():

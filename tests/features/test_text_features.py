@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from drin_pyg.datasets import MELFolder, write_mel_folder
+from drin_pyg.datasets import Entity, MELFolder, write_mel_folder
 from drin_pyg.features import Encoding, TextEncoder, encode, encode_folder, load_tables, make_preset
+from drin_pyg.features.text import _description
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT, TEXT_TEXT
 
 
@@ -41,8 +42,9 @@ def test_vertices_are_what_was_chosen(data, images):
     x, ptr = data[images].tables.x, data[images].tables.ptr
     mentions, entities = data[images].mentions, data[images].entities
     torch.testing.assert_close(x[MENTION_TEXT], minilm([m.sentence for m in mentions]), rtol=0, atol=1e-5)
-    torch.testing.assert_close(x[ENTITY_TEXT], minilm([f'{e.name}. {e.description}' for e in entities]), rtol=0,
-                               atol=1e-5)
+    texts = [e.description.removeprefix(f'Name: {e.name}. ') if images == 'names' else f'{e.name}. {e.description}'
+             for e in entities]
+    torch.testing.assert_close(x[ENTITY_TEXT], minilm(texts), rtol=0, atol=1e-5)
     words = {'names': [[m.surface] for m in mentions], 'captions': [m.captions for m in mentions],
              'absent': [()] * len(mentions)}[images]
     names = [[e.name] if images == 'names' else [] for e in entities]
@@ -94,3 +96,10 @@ def test_new_mention_gets_the_weights_it_had(folder, tmp_path):
 def test_nonsense_is_named(options):
     with pytest.raises(ValueError, match='must be'):
         make_preset('text', **options)
+
+
+@pytest.mark.parametrize(('name', 'description', 'expected'), [
+    ('Ada', 'Name: Ada. Sex: female.', 'Sex: female.'), ('Ada', 'Ada, a writer', 'a writer'),
+    ('Ada', 'a writer', 'a writer'),    ('Ada', '', 'Ada'), ('Ada', 'Name: Ada.', 'Ada')])
+def test_a_description_without_its_name(name, description, expected):
+    assert _description(Entity('1', name, description)) == expected

@@ -20,7 +20,8 @@ from drin_pyg.vocabulary import EDGE_TYPES
 from tests.world import LISTS, WIDTHS, make_tables
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
-KINDS = {'default': {}, 'published': {'residual': False, 'read_relations': False}, 'own': {'shared': False},
+KINDS = {'default': {}, 'doubting': {'doubt_images': True},
+         'published': {'residual': False, 'read_relations': False}, 'own': {'shared': False},
          'static': {'dynamic': False}, 'own static text': {'shared': False, 'dynamic': False, 'read_relations': False}}
 
 

@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from drin_pyg.vocabulary import ENTITY_TEXT, TEXT_TEXT
+from drin_pyg.vocabulary import ENTITY_TEXT, MENTION_IMAGE, TEXT_TEXT
 
 
 def layer_norm(h, weight, bias, eps):
@@ -110,7 +110,7 @@ def drin(model, x_dict, edge_index_dict, edge_weight_dict, num_images):
     image_owner = [p for p, count in enumerate(num_images.tolist()) for _ in range(count)]
     scores = []
     for p in range(len(num_images)):
-        score = torch.zeros((), dtype=torch.float64)
+        score = evidence = torch.zeros((), dtype=torch.float64)
         for r, (src, name, dst) in enumerate(model.edge_types if model.read_relations else [TEXT_TEXT]):
             values = []
             for e, (a, b) in enumerate(edge_index_dict[src, name, dst].t().tolist()):
@@ -124,6 +124,13 @@ def drin(model, x_dict, edge_index_dict, edge_weight_dict, num_images):
                     weight = sum(weight) / width if model.vector_edges else weight
                     value = model.relation_scale[r] * weight + model.cosine_scale[r] * value
                 values.append(value)
-            score = score + sum(values) / max(len(values), 1)
+            term = sum(values) / max(len(values), 1)
+            if getattr(model, 'doubt_images', False) and src == MENTION_IMAGE:
+                evidence = evidence + term
+            else:
+                score = score + term
+        if getattr(model, 'doubt_images', False):
+            rho = torch.sigmoid(50 * model.image_trust)
+            score = score + torch.log(1 - rho + rho * torch.exp(evidence - 50 * model.image_level))
         scores.append(score)
     return torch.stack(scores) if scores else torch.zeros(0, dtype=torch.float64), trace

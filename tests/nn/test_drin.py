@@ -40,6 +40,8 @@ OPTIONS = {
     'text cosine, no relation': {'read_relations': False, 'edge_types': [], 'num_layers': 2},
     **{f'without {t[1]}': {'edge_types': [e for e in EDGE_TYPES if e != t], 'num_layers': 2} for t in EDGE_TYPES},
     **{f'only {t[1]}': {'edge_types': [t], 'num_layers': 2} for t in EDGE_TYPES},
+    'doubting images': {'doubt_images': True},
+    'doubting images, one relation': {'doubt_images': True, 'edge_types': EDGE_TYPES[:3], 'num_layers': 0},
     'relations in another order': {'edge_types': EDGE_TYPES[::-1]},
 }
 PUBLISHED = {

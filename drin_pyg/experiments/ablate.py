@@ -1,0 +1,124 @@
+import json
+import os
+import platform
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from tqdm import tqdm
+
+from drin_pyg.experiments.run_variant import RESULT, run_variant
+from drin_pyg.experiments.studies import EMOJI_ONLY, make_study
+from drin_pyg.experiments.table import StudyTable
+from drin_pyg.experiments.variant import Variant
+from drin_pyg.experiments.write_study import write_study
+from drin_pyg.files import content_key, to_json, write_atomic
+from drin_pyg.training import EMOJI, Recipe
+
+SETTINGS, RUNS = 'settings.json', 'runs'
+FORMAT = 1
+
+
+def ablate(
+    source: str | Path,
+    out: str | Path,
+    studies: list[str],
+    base: Recipe,
+    *,
+    seeds: int = 3,
+    workers: int = 2,
+    quick: bool = False,
+    progress: bool = True,
+) -> list[StudyTable]:
+    r"""Runs studies, several seeds of each variant, and writes their tables and figures.
+
+    Every run is written to ``out/runs`` as it ends, under a name made from what it does. Called again with the same
+    arguments, what is there is not run again; so a study can be stopped at any time, and two studies share the runs
+    they have in common. A run that fails stops everything; what was done before is kept.
+
+    Args:
+        source: The data; see :func:`~drin_pyg.training.load_data`.
+        out: Results folder.
+        studies: Names of :data:`~drin_pyg.experiments.STUDIES`.
+        base: The recipe that the variants change.
+        seeds: Seeds of each variant, 0 to ``seeds - 1``.
+        workers: Processes that train side by side, one core each.
+        quick: One epoch of everything: a check that it works, not a result.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        A table of each study.
+
+    Raises:
+        ValueError: If a study does not exist or does not fit the data, or the folder holds other results.
+    """
+    out, source = Path(out), str(source)
+    if seeds < 1:
+        raise ValueError(f"At least one seed is needed, got {seeds}")
+    base = base.changed({'max_epochs': 1}) if quick else base
+    chosen = [make_study(name, base) for name in studies]
+    for study in chosen:
+        if study.name in EMOJI_ONLY and source != EMOJI:
+            raise ValueError(f"The study '{study.name}' needs the pictures of three vendors that '{EMOJI}' has")
+    if quick:
+        chosen = [replace(study, variants=tuple(variant.changed(variant.name, recipe={'max_epochs': 1})
+                                                for variant in study.variants)) for study in chosen]
+    _settle(out, source, base)
+    jobs = {run_folder(out, variant, seed): (variant, seed) for study in chosen for variant in study.variants
+            for seed in range(seeds)}
+    todo = {folder: job for folder, job in jobs.items() if not (folder / RESULT).is_file()}
+    with ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=_one_thread) as pool:
+        futures = {pool.submit(run_variant, *job, source, folder): job for folder, job in todo.items()}
+        bar = tqdm(as_completed(futures), 'Runs', total=len(futures), disable=not progress)
+        try:
+            for future in bar:
+                future.result()
+                bar.set_postfix_str(futures[future][0].name)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    tables = []
+    for study in chosen:
+        folders = {variant.name: [run_folder(out, variant, seed) for seed in range(seeds)]
+                   for variant in study.variants}
+        tables.append(StudyTable.read(study, folders))
+        write_study(tables[-1], out)
+    return tables
+
+
+def run_folder(out: Path, variant: Variant, seed: int) -> Path:
+    r"""Where a run is written: by what it does, whatever a study calls it."""
+    what = {name: value for name, value in variant.to_dict().items() if name != 'name'}
+    return out / RUNS / content_key([to_json(what)])[:16] / f'seed{seed}'
+
+
+def _settle(out: Path, source: str, base: Recipe) -> None:
+    """Writes what the folder is about, or checks that it is about the same."""
+    settings = {'format': FORMAT, 'data': source if source.startswith(EMOJI) else str(Path(source).resolve()),
+                'recipe': asdict(base)}
+    path = out / SETTINGS
+    if path.is_file():
+        found = json.loads(path.read_text(encoding='utf-8'))
+        different = [name for name in settings if found.get(name) != settings[name]]
+        if different:
+            raise ValueError(f"'{out}' holds results with another {' and '.join(different)} ('{path}'); name another "
+                             f"folder, or remove it")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"'{out}' holds something else than results of experiments; name another folder")
+    write_atomic(path, json.dumps({**settings, 'machine': _machine()}, indent=2).encode())
+
+
+def _machine() -> dict[str, str]:
+    import torch
+    import torch_geometric
+
+    return {'torch': torch.__version__, 'torch_geometric': torch_geometric.__version__,
+            'python': platform.python_version(), 'processor': f'{platform.machine()}, {os.cpu_count()} cores'}
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
