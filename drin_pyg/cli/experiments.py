@@ -14,6 +14,8 @@ def ablate(
                                            'is there is not run again.')],
     study: Annotated[list[str] | None, typer.Option(help='Name of a study. Repeatable; default: all that fit the data. '
                                                          '--list shows them.')] = None,
+    variant: Annotated[list[str] | None, typer.Option(help="Name of a variant to run beside the study's base. "
+                                                           "Repeatable; default: all.")] = None,
     preset: Annotated[Literal['best', 'published'],
                       typer.Option(help='The recipe that is changed: the best known, or the paper to the '
                                         'letter.')] = 'best',
@@ -40,6 +42,8 @@ def ablate(
             typer.echo(f'{name}: {found.question}')
             typer.echo(''.join(f'  {variant.name}\n' for variant in found.variants), nl=False)
         return
-    for table in ablate(data, out, names, recipe, seeds=seeds, workers=workers, quick=quick, progress=not quiet):
+    tables = ablate(data, out, names, recipe, variants=variant, seeds=seeds, workers=workers, quick=quick,
+                    progress=not quiet)
+    for table in tables:
         typer.echo(f'{table.format()}\n')
     typer.echo(f'Tables and figures: {out}')

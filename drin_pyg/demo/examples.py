@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 
 from drin_pyg.demo.results import Candidate, EdgeWeights, Example
-from drin_pyg.evaluation import gold_ranks
+from drin_pyg.evaluation import gold_ranks, pair_weights
 from drin_pyg.features import MELData
 from drin_pyg.graph import CandidateLoader, forward_args
-from drin_pyg.linking import pair_weights
 from drin_pyg.nn import DRIN
 
 SHOWN = 8  # candidates of an example

@@ -4,6 +4,7 @@ from drin_pyg.evaluation.audit import Audit, audit
 from drin_pyg.evaluation.calibration_error import calibration_error
 from drin_pyg.evaluation.leak_free_split import leak_free_split
 from drin_pyg.evaluation.metrics import Metrics, evaluate_scores, rank_metrics
+from drin_pyg.evaluation.pair_weights import pair_weights
 from drin_pyg.evaluation.protocol import DropAppended, ProtocolGap, append_gold, protocol_gap
 from drin_pyg.evaluation.ranks import gold_ranks
 from drin_pyg.evaluation.significance import paired_test
@@ -19,6 +20,7 @@ __all__ = [
     'evaluate_scores',
     'gold_ranks',
     'leak_free_split',
+    'pair_weights',
     'paired_test',
     'protocol_gap',
     'rank_metrics',

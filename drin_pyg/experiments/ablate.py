@@ -11,7 +11,7 @@ from tqdm import tqdm
 from drin_pyg.experiments.run_variant import RESULT, run_variant
 from drin_pyg.experiments.studies import EMOJI_ONLY, make_study
 from drin_pyg.experiments.table import StudyTable
-from drin_pyg.experiments.variant import Variant
+from drin_pyg.experiments.variant import Study, Variant
 from drin_pyg.experiments.write_study import write_study
 from drin_pyg.files import content_key, to_json, write_atomic
 from drin_pyg.training import EMOJI, Recipe
@@ -26,6 +26,7 @@ def ablate(
     studies: list[str],
     base: Recipe,
     *,
+    variants: list[str] | None = None,
     seeds: int = 3,
     workers: int = 2,
     quick: bool = False,
@@ -42,6 +43,7 @@ def ablate(
         out: Results folder.
         studies: Names of :data:`~drin_pyg.experiments.STUDIES`.
         base: The recipe that the variants change.
+        variants: Names of the variants to run beside each study's base; None for all.
         seeds: Seeds of each variant, 0 to ``seeds - 1``.
         workers: Processes that train side by side, one core each.
         quick: One epoch of everything: a check that it works, not a result.
@@ -51,13 +53,13 @@ def ablate(
         A table of each study.
 
     Raises:
-        ValueError: If a study does not exist or does not fit the data, or the folder holds other results.
+        ValueError: If a study or variant does not exist, or does not fit the data, or the folder holds other results.
     """
     out, source = Path(out), str(source)
     if seeds < 1:
         raise ValueError(f"At least one seed is needed, got {seeds}")
     base = base.changed({'max_epochs': 1}) if quick else base
-    chosen = [make_study(name, base) for name in studies]
+    chosen = _choose([make_study(name, base) for name in studies], variants)
     for study in chosen:
         if study.name in EMOJI_ONLY and source != EMOJI:
             raise ValueError(f"The study '{study.name}' needs the pictures of three vendors that '{EMOJI}' has")
@@ -85,6 +87,17 @@ def ablate(
         tables.append(StudyTable.read(study, folders))
         write_study(tables[-1], out)
     return tables
+
+
+def _choose(studies: list[Study], names: list[str] | None) -> list[Study]:
+    if names is None:
+        return studies
+    known = {variant.name for study in studies for variant in study.variants}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"There is no variant '{unknown[0]}' in {', '.join(study.name for study in studies)}; there "
+                         f"are {', '.join(sorted(known))}")
+    return [replace(study, variants=tuple(v for v in study.variants if v.name in (study.base, *names)))
+            for study in studies]
 
 
 def run_folder(out: Path, variant: Variant, seed: int) -> Path:

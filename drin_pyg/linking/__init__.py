@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from drin_pyg.linking.calibration import Calibration, format_calibration, format_figures
     from drin_pyg.linking.candidate_scorer import CandidateScorer, TopK, score_candidates
     from drin_pyg.linking.entity_index import EntityIndex
-    from drin_pyg.linking.explanation import pair_weights
     from drin_pyg.linking.link import Link, format_link
     from drin_pyg.linking.link_error import LinkError
     from drin_pyg.linking.linked_candidate import LinkedCandidate
@@ -26,7 +25,6 @@ _HOME = {
     'LinkError': 'link_error',
     'LinkedCandidate': 'linked_candidate',
     'Linker': 'linker',
-    'pair_weights': 'explanation',
     **dict.fromkeys(['format_recall', 'retrieve'], 'retrieval'),
     'Retriever': 'retriever',
 }
@@ -48,7 +46,6 @@ __all__ = [
     'format_link',
     'format_recall',
     'load_calibration',
-    'pair_weights',
     'retrieve',
     'score_candidates',
 ]

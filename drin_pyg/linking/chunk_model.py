@@ -17,9 +17,10 @@ from drin_pyg.linking.index_part import hidden_name, vertex_name, weight_name
 from drin_pyg.linking.vertex_slots import ManySlots
 from drin_pyg.nn import DRIN
 from drin_pyg.nn.drin import doubted
+from drin_pyg.nn.drin_layers import NORM_EPS
 from drin_pyg.vocabulary import ENTITY_TEXT, ENTITY_TYPES, MENTION_IMAGE, MENTION_TEXT, MENTION_TYPES, TEXT_TEXT
 
-LOGIT_EPS, NORM_EPS = 1e-6, 1e-12  # as DRIN's score has them
+LOGIT_EPS = 1e-6  # as DRIN's score has it
 
 
 class MentionVertices(NamedTuple):

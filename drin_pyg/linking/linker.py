@@ -10,6 +10,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.utils import cumsum, softmax
 
 from drin_pyg.datasets import Mention
+from drin_pyg.evaluation.pair_weights import pair_weights
 from drin_pyg.features import Candidates, MELData, PairTables, SideTables, pair_tables, side_tables
 from drin_pyg.features.encode_rows import IN_MEMORY
 from drin_pyg.features.side_tables import select_mentions
@@ -18,7 +19,6 @@ from drin_pyg.linking.calibrating import load_calibration
 from drin_pyg.linking.calibration import Calibration
 from drin_pyg.linking.candidate_scorer import CandidateScorer
 from drin_pyg.linking.entity_index import EntityIndex
-from drin_pyg.linking.explanation import pair_weights
 from drin_pyg.linking.link import Link
 from drin_pyg.linking.link_error import LinkError
 from drin_pyg.linking.link_request import LinkRequest

@@ -8,9 +8,8 @@ from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.typing import EdgeType, NodeType
 from torch_geometric.utils import scatter
 
-from drin_pyg.nn.drin_conv import DRINConv
+from drin_pyg.nn.drin_layers import drin_layers, edge_cosine
 from drin_pyg.nn.pretrained import PretrainedMixin
-from drin_pyg.nn.sparse import sddmm
 from drin_pyg.vocabulary import (
     EDGE_TYPES,
     ENTITY_IMAGE,
@@ -23,7 +22,6 @@ from drin_pyg.vocabulary import (
     TEXT_TEXT,
 )
 
-NORM_EPS = 1e-12  # as of torch.nn.functional.normalize
 TEXT_START, IMAGE_START = 8.0, 12.0  # of the cosines' scales; chosen by cross-validation, see docs/results.md
 TRUST_START, LEVEL_START = 2.0, 4.0  # of `doubt_images`: rho = 0.88, and about what a fitting image says
 DOUBT_GAIN = 50.0  # two numbers among a hundred thousand: Adam's steps, which are equal for all, would hardly move them
@@ -115,35 +113,18 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         if read_relations and not self.edge_types:
             raise ValueError("The score reads the relations of 'edge_types', but there is none; name one, or set "
                              "read_relations=False to compare the texts alone")
-
         if doubt_images and not (read_relations and any(e[0] == MENTION_IMAGE for e in self.edge_types)):
             raise ValueError("'doubt_images' is about relations of the mention's image, but the score reads none")
 
-        # Backwards from what the score reads: each layer computes only what the next one needs.
-        nodes, edges = {MENTION_TEXT, ENTITY_TEXT}, set()
-        if read_relations:
-            edges = set(self.edge_types)
-            nodes = _ends(edges)
-        layers = []
-        for _ in range(num_layers):
-            out_nodes, out_edges = nodes, edges
-            used = {e for e in self.edge_types if e[0] in out_nodes or e[2] in out_nodes}
-            nodes = out_nodes | _ends(used) | (_ends(out_edges) if dynamic else set())
-            edges = used | out_edges
-            layers.append(DRINConv(
-                hidden_channels,
-                hidden_channels,
-                metadata=(_ordered(nodes, NODE_TYPES), _ordered(edges, EDGE_TYPES)),
-                dynamic=dynamic,
-                edge_dim=hidden_channels if vector_edges else None,
-                shared=shared,
-                residual=residual,
-                out_node_types=_ordered(out_nodes, NODE_TYPES),
-                out_edge_types=_ordered(out_edges, EDGE_TYPES),
-            ))
+        texts = {MENTION_TEXT, ENTITY_TEXT}
+        read_nodes, read_edges = (set(), set(self.edge_types)) if read_relations else (texts, set())
+        layers, node_types = drin_layers(
+            (NODE_TYPES, [e for e in EDGE_TYPES if e in self.edge_types]), read_nodes, read_edges, num_layers,
+            hidden_channels, dynamic=dynamic, edge_dim=hidden_channels if vector_edges else None, shared=shared,
+            residual=residual)
         channels = in_channels if isinstance(in_channels, dict) else dict.fromkeys(NODE_TYPES, in_channels)
-        self.encoders = ModuleDict({t: Linear(channels[t], hidden_channels) for t in _ordered(nodes, NODE_TYPES)})
-        self.convs = torch.nn.ModuleList(reversed(layers))
+        self.encoders = ModuleDict({t: Linear(channels[t], hidden_channels) for t in node_types})
+        self.convs = layers
         if read_relations:
             self.relation_scale = torch.nn.Parameter(torch.empty(len(self.edge_types)))
             self.cosine_scale = torch.nn.Parameter(torch.empty(len(self.edge_types)))
@@ -223,7 +204,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         if row_dict is not None:
             x_dict = {t: x[row_dict[t]] for t, x in x_dict.items()}
         if not self.read_relations:
-            return self._cosine(TEXT_TEXT, x_dict, edge_index_dict), trace
+            return edge_cosine(edge_index_dict[TEXT_TEXT], x_dict[MENTION_TEXT], x_dict[ENTITY_TEXT]), trace
         return self._read(x_dict, edge_index_dict, weights, num_pairs, num_images), trace
 
     def layers(
@@ -256,14 +237,6 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             row_dict = None  # a layer's output has one row per vertex
             yield x_dict, weights, row_dict
 
-    def _cosine(self, edge_type: EdgeType, x_dict: dict, edge_index_dict: dict) -> Tensor:
-        """Cosine of the two ends of each edge, ``[E]``."""
-        (src, _, dst), edge_index = edge_type, edge_index_dict[edge_type]
-        # The norms divide the products, not the vertices: that would take passes over all [N, D].
-        norm = {t: torch.linalg.vector_norm(x_dict[t], dim=-1).clamp(min=NORM_EPS) for t in (src, dst)}
-        product = sddmm(edge_index[0], edge_index[1], x_dict[src], x_dict[dst])
-        return product / (norm[src][edge_index[0]] * norm[dst][edge_index[1]])
-
     def _read(self, x_dict: dict, edge_index_dict: dict, weights: dict, num_pairs: int,
               num_images: Tensor | None) -> Tensor:
         """The score that reads all relations, ``[P]``."""
@@ -273,7 +246,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             if self.dynamic and self.num_layers > 0:
                 weight = torch.logit(weight, eps=1e-6)
             weight = weight.mean(-1) if self.vector_edges else weight  # [E]
-            cosine = self._cosine(edge_type, x_dict, edge_index_dict)  # [E]
+            cosine = edge_cosine(edge_index_dict[edge_type], x_dict[edge_type[0]], x_dict[edge_type[2]])  # [E]
             value = self.relation_scale[r] * weight + self.cosine_scale[r] * cosine
             pair = edge_index_dict[edge_type][1]                       # [E]
             if edge_type[2] == ENTITY_IMAGE:
@@ -341,11 +314,3 @@ def cosine_start(edge_type: EdgeType) -> float:
 def doubted(evidence: Tensor, trust: Tensor, level: Tensor) -> Tensor:
     r"""Log-ratio of a mixture: evidence that holds with probability ``sigmoid(trust)``, and says nothing otherwise."""
     return torch.logaddexp(F.logsigmoid(-trust), F.logsigmoid(trust) + evidence - level)
-
-
-def _ends(edge_types: set[EdgeType]) -> set[NodeType]:
-    return {e[0] for e in edge_types} | {e[2] for e in edge_types}
-
-
-def _ordered(some: set, all_types: list) -> list:
-    return [t for t in all_types if t in some]

@@ -9,10 +9,9 @@ from torch_geometric.typing import EdgeType, Metadata, NodeType
 from torch_geometric.utils import scatter
 
 from drin_pyg.nn.batch_scorer import BatchScorer
-from drin_pyg.nn.drin import NORM_EPS, TEXT_START, cosine_start
-from drin_pyg.nn.drin_conv import DRINConv
+from drin_pyg.nn.drin import TEXT_START, cosine_start
+from drin_pyg.nn.drin_layers import drin_layers, edge_cosine
 from drin_pyg.nn.pretrained import PretrainedMixin
-from drin_pyg.nn.sparse import sddmm
 from drin_pyg.vocabulary import EDGE_TYPES, KIND_OF, SAME_MODALITY
 
 
@@ -95,29 +94,13 @@ class HeteroDRIN(PretrainedMixin, BatchScorer):
         self.silent = [tuple(edge_type) for edge_type in silent]
         self._validate()
 
-        # Backwards from what the score reads: each layer computes only what the next one needs.
-        edges = set(self.read_edge_types)
-        nodes = _ends(edges)
-        layers = []
-        for _ in range(num_layers):
-            out_nodes, out_edges = nodes, edges
-            used = {e for e in edge_types if e[0] in out_nodes or e[2] in out_nodes}
-            nodes, edges = out_nodes | _ends(used), used | out_edges
-            layers.append(DRINConv(
-                hidden_channels,
-                hidden_channels,
-                metadata=([t for t in node_types if t in nodes], [e for e in edge_types if e in edges]),
-                dynamic=dynamic,
-                shared=shared,
-                residual=residual,
-                out_node_types=[t for t in node_types if t in out_nodes],
-                out_edge_types=[e for e in edge_types if e in out_edges],
-            ))
+        layers, nodes = drin_layers(self.metadata, set(), set(self.read_edge_types), num_layers, hidden_channels,
+                                    dynamic=dynamic, shared=shared, residual=residual)
         channels = in_channels if isinstance(in_channels, dict) else dict.fromkeys(node_types, in_channels)
-        if missing := [t for t in node_types if t in nodes and t not in channels]:
+        if missing := [t for t in nodes if t not in channels]:
             raise ValueError(f"'in_channels' lacks node type '{missing[0]}'; give its width, or -1 to infer it")
-        self.encoders = ModuleDict({t: Linear(channels[t], hidden_channels) for t in node_types if t in nodes})
-        self.convs = torch.nn.ModuleList(reversed(layers))
+        self.encoders = ModuleDict({t: Linear(channels[t], hidden_channels) for t in nodes})
+        self.convs = layers
         self.relation_scale = torch.nn.Parameter(torch.empty(len(self.read_edge_types)))
         self.cosine_scale = torch.nn.Parameter(torch.empty(len(self.read_edge_types)))
         self.reset_parameters()
@@ -191,7 +174,7 @@ class HeteroDRIN(PretrainedMixin, BatchScorer):
             (src, _, dst), weight = edge_type, weights[edge_type]    # [E]
             if self.dynamic and self.num_layers > 0:
                 weight = torch.logit(weight, eps=1e-6)
-            cosine = _cosine(edge_index_dict[edge_type], x_dict[src], x_dict[dst])
+            cosine = edge_cosine(edge_index_dict[edge_type], x_dict[src], x_dict[dst])
             value = self.relation_scale[r] * weight + self.cosine_scale[r] * cosine
             scores = scores + scatter(value, batch[edge_type].pair, dim_size=scores.numel(), reduce='mean')
         return scores
@@ -254,15 +237,3 @@ def start_extra(model: HeteroDRIN, x_dict: dict[NodeType, Tensor]) -> HeteroDRIN
         encoder.weight.copy_(other.weight)
         encoder.bias.copy_(-(other.weight @ x.mean(0)))
     return model
-
-
-def _ends(edge_types: set[EdgeType]) -> set[NodeType]:
-    return {e[0] for e in edge_types} | {e[2] for e in edge_types}
-
-
-def _cosine(edge_index: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """Cosine of the two ends of each edge, ``[E]``."""
-    # The norms divide the products, not the vertices: that would take passes over all [N, D].
-    norm = [torch.linalg.vector_norm(x, dim=-1).clamp(min=NORM_EPS)[end] for x, end in zip((u, v), edge_index,
-                                                                                          strict=True)]
-    return sddmm(edge_index[0], edge_index[1], u, v) / (norm[0] * norm[1])

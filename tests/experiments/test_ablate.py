@@ -1,0 +1,111 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from drin_pyg.experiments import ablate
+from drin_pyg.experiments import run_variant as module
+from drin_pyg.experiments.run_variant import run_variant
+from drin_pyg.experiments.variant import Variant
+from drin_pyg.features import MELData
+from drin_pyg.training import EMOJI, Recipe
+
+SMALL = Recipe().changed({'model': {'hidden_channels': 16}, 'max_epochs': 1})
+
+
+@pytest.fixture
+def few(emoji_data, monkeypatch):
+    """The packaged data with few mentions, in place of what a worker would read."""
+    split = {name: mention[:60] for name, mention in emoji_data.split.items()}
+    module._sequences.cache_clear()
+    monkeypatch.setattr(module, '_data', lambda source: replace(emoji_data, split=split))
+    yield split
+    module._sequences.cache_clear()
+
+
+def run(variant, folder, seed=0):
+    run_variant(variant, seed, EMOJI, folder)
+    return load_file(folder / 'ranks.safetensors'), json.loads((folder / 'result.json').read_text())
+
+
+@pytest.mark.parametrize('changes', [
+    {}, {'scorer': 'late_fusion_logistic'}, {'scorer': 'late_fusion_sum'}, {'extra': ('surface', 'name')},
+    {'scorer': 'pair_network'}, {'scorer': 'ghmfc'}, {'scorer': 'melhi'}, {'scorer': 'image_only'},
+    {'extra': ('joined', ), 'recipe': {'context': 'mention'}}, {'model': {'doubt_images': True}}], ids=str)
+def test_a_run_ranks_every_answer(few, tmp_path, changes):
+    warm = changes.get('scorer') not in ('ghmfc', 'melhi')  # which have no such start
+    variant = Variant('x', SMALL.changed({'warm_start': warm})).changed('x', **changes)
+    ranks, facts = run(variant, tmp_path)
+    assert {name: rank.shape for name, rank in ranks.items()} == {'val': (60, ), 'test': (60, )}
+    assert all((rank >= 1).all() and (rank <= 32).all() for rank in ranks.values())
+    assert facts['seed'] == 0
+    assert facts['variant']['scorer'] == variant.scorer
+    assert ('parameters' in facts) == (not variant.scorer.startswith('late_fusion'))
+
+
+def test_conditions(few, tmp_path):
+    variant = Variant('x', SMALL, swapped=0.5, test_swapped=(0.0, 0.4, 1.0), gold_appended=True)
+    ranks, _ = run(variant, tmp_path)
+    assert set(ranks) == {'val', 'test', 'test, 40% swapped', 'test, 100% swapped', 'test, answer appended'}
+    # In pair context an appended answer changes nothing; images of others do.
+    assert np.array_equal(ranks['test'], ranks['test, answer appended'])
+    assert ranks['test, 100% swapped'].mean() > ranks['test'].mean()
+
+
+def test_the_seed_decides(few, tmp_path):
+    cold = SMALL.changed({'warm_start': False})  # a warm start leaves little to chance
+    first, again, other = (run(Variant('x', cold), tmp_path / str(i), seed)[0]['test']
+                           for i, seed in enumerate((0, 0, 1)))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_features_alone_cannot_be_read_by_tokens_or_extended(few, tmp_path, monkeypatch, emoji_data):
+    bare = MELData(emoji_data.tables, emoji_data.candidates, few)
+    monkeypatch.setattr(module, '_data', lambda source: bare)
+    cold = SMALL.changed({'warm_start': False})
+    with pytest.raises(ValueError, match='tokens and regions'):
+        run(Variant('x', cold, scorer='ghmfc'), tmp_path)
+    with pytest.raises(ValueError, match='came as features alone'):
+        run(Variant('x', SMALL, extra=('name', )), tmp_path)
+    with pytest.raises(ValueError, match="extended by 'colour'"):
+        run(Variant('x', SMALL, extra=('colour', )), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_goes_on_where_it_stopped(tmp_path):
+    recipe, out = SMALL.changed({'max_pairs': 8192}), tmp_path / 'out'
+    options = {'seeds': 1, 'workers': 1, 'quick': True, 'progress': False}
+    table, = ablate(EMOJI, out, ['context'], recipe, **options)
+    assert [line.variant.name for line in table.lines] == ['DRIN', 'pair context', 'mention context']
+    assert table.lines[0].hit.shape == (1, 719)
+    runs = sorted((out / 'runs').glob('*/*/result.json'))
+    assert len(runs) == 2  # pair context is the base itself
+    times = [path.stat().st_mtime_ns for path in runs]
+    runs[0].unlink()
+    again, = ablate(EMOJI, out, ['context'], recipe, **options)
+    assert again.markdown() == table.markdown()
+    assert [path.stat().st_mtime_ns == time for path, time in zip(runs, times, strict=True)] == [False, True]
+    assert {path.name for path in out.iterdir()} \
+        == {'settings.json', 'runs', 'context.csv', 'context.md', 'context.png', 'context.svg'}
+    only, = ablate(EMOJI, out, ['context'], recipe, variants=['mention context'], **options)
+    assert [line.variant.name for line in only.lines] == ['DRIN', 'mention context']
+    with pytest.raises(ValueError, match='holds results with another recipe'):
+        ablate(EMOJI, out, ['context'], recipe.changed({'lr': 0.1}), **options)
+
+
+def test_nonsense_is_named(tmp_path):
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'thing').touch()
+    for arguments, message in (((EMOJI, tmp_path / 'a', ['x'], SMALL), "no study 'x'"),
+                               ((tmp_path, tmp_path / 'a', ['images'], SMALL), "needs the pictures of three vendors"),
+                               ((EMOJI, tmp_path / 'full', ['edges'], SMALL), 'something else than results')):
+        with pytest.raises(ValueError, match=message):
+            ablate(*arguments)
+    with pytest.raises(ValueError, match="no variant 'x'"):
+        ablate(EMOJI, tmp_path / 'a', ['edges'], SMALL, variants=['static edges', 'x'])
+    with pytest.raises(ValueError, match='At least one seed'):
+        ablate(EMOJI, tmp_path / 'a', ['edges'], SMALL, seeds=0)
+    assert not (tmp_path / 'a').exists()
