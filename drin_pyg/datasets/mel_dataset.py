@@ -9,7 +9,7 @@ from torch_geometric.data import Dataset
 
 from drin_pyg.datasets.findings import Findings
 from drin_pyg.datasets.knowledge_base import KnowledgeBase
-from drin_pyg.datasets.records import Mention, find_span
+from drin_pyg.datasets.records import Mention, find_span, plain
 
 
 class MELDataset(Dataset):
@@ -136,24 +136,39 @@ class MELDataset(Dataset):
 
 
 def draw_split(mentions: list[Mention], fractions: tuple[float, float] = (0.1, 0.1), seed: int = 0) -> list[Mention]:
-    r"""Divides mentions into ``"train"``, ``"val"`` and ``"test"`` by answer: no entity answers in two splits.
+    r"""Divides mentions into ``"train"``, ``"val"`` and ``"test"`` by answer and sentence: no entity answers in two
+    splits, and no sentence (:func:`plain`) is in two.
+
+    Mentions that share an answer or a sentence, directly or through others, stay together. Groups are drawn one after
+    the other, each into the first of ``"val"``, ``"test"`` that has room for it; the rest is ``"train"``, and so is a
+    group too large for either.
 
     Args:
-        mentions: The mentions; what split they had is forgotten. Those without an answer stand for
-            themselves.
-        fractions: Of the answers, for ``"val"`` and ``"test"``; 0 for none.
+        mentions: The mentions; what split they had is forgotten.
+        fractions: Of the mentions, for ``"val"`` and ``"test"``; 0 for none.
         seed: Seed of the draw.
 
     Raises:
         ValueError: If the fractions are not between 0 and 1 together.
     """
+    from networkx.utils import UnionFind
+
     if not all(fraction >= 0 for fraction in fractions) or not sum(fractions) <= 1:
         raise ValueError(f"Fractions of a split must be 0 or more and 1 at most together, got {fractions}")
-    keys = [f'\0{mention.id}' if mention.answer is None else mention.answer for mention in mentions]
-    groups = sorted(set(keys))
-    order = np.random.default_rng(seed).permutation(len(groups)).tolist()
-    val, test = (round(fraction * len(groups)) for fraction in fractions)
-    name = dict.fromkeys(groups, 'train')
-    name |= {groups[group]: 'val' for group in order[:val]}
-    name |= {groups[group]: 'test' for group in order[val:val + test]}
-    return [replace(mention, split=name[key]) for mention, key in zip(mentions, keys, strict=True)]
+    joined = UnionFind()
+    for row, mention in enumerate(mentions):
+        keys = [('row', row)]
+        keys += [('sentence', sentence)] if (sentence := plain(mention.sentence)) else []
+        keys += [] if mention.answer is None else [('answer', mention.answer)]
+        joined.union(*keys)
+    groups = [[row for kind, row in group if kind == 'row'] for group in joined.to_sets()]
+    groups.sort(key=lambda group: sorted(mentions[row].id for row in group))  # whatever order the mentions come in
+    room = {'val': round(fractions[0] * len(mentions)), 'test': round(fractions[1] * len(mentions))}
+    split: dict[int, str] = {}
+    for place in np.random.default_rng(seed).permutation(len(groups)).tolist():
+        group = groups[place]
+        name = next((name for name, free in room.items() if len(group) <= free), 'train')
+        if name in room:
+            room[name] -= len(group)
+        split |= dict.fromkeys(group, name)
+    return [replace(mention, split=split[row]) for row, mention in enumerate(mentions)]

@@ -1,6 +1,7 @@
 r"""The records of the field: mentions and entities as readable objects, no tensors."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from drin_pyg.datasets.picture import Picture
@@ -71,3 +72,8 @@ def find_span(sentence: str, surface: str, start: int | None = None, end: int | 
         if found:
             return min(found, key=lambda span: abs(span[0] - (start or 0)))
     return None
+
+
+def plain(text: str) -> str:
+    r"""A text without what does not matter: case, kinds of space, and Unicode's ways to write one character."""
+    return ' '.join(unicodedata.normalize('NFKC', text).casefold().split())

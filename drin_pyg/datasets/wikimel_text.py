@@ -21,7 +21,7 @@ class WikiMELText(MELDataset):
     which become :attr:`Mention.captions`; the former have neither (retrieve candidates first).
 
     The file ``dev.jsonl.gz`` is the split ``"test"``; ``"train"`` and ``"val"`` divide
-    ``train.jsonl.gz`` by answer (:func:`draw_split`), so that no entity answers in both.
+    ``train.jsonl.gz`` by answer and sentence (:func:`draw_split`): no entity answers in both, no sentence is in both.
 
     Args:
         root: The folder.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from drin_pyg.datasets import Entity, Mention
-from drin_pyg.evaluation.audit_keys import plain
+from drin_pyg.datasets.records import plain
 from drin_pyg.evaluation.audit_pictures import Fingerprints
 
 

@@ -1,11 +1,11 @@
 r"""What mentions of different splits may have in common."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
 from drin_pyg.datasets import Mention
+from drin_pyg.datasets.records import plain
 from drin_pyg.evaluation.audit_pictures import Fingerprints
 
 # What two mentions may share: key, and how a table calls it.
@@ -22,11 +22,6 @@ OF_PICTURES = ('image', 'near_image', 'sentence_and_image')
 # Which split is judged against which: what is measured on the first was chosen or fitted on the second.
 COMPARED = (('test', 'train'), ('val', 'train'), ('test', 'val'))
 NUM_EXAMPLES = 5
-
-
-def plain(text: str) -> str:
-    r"""A text without what does not matter: case, kinds of space, and Unicode's ways to write one character."""
-    return ' '.join(unicodedata.normalize('NFKC', text).casefold().split())
 
 
 def keys_of(mention: Mention, kind: str, prints: Fingerprints) -> Collection[Hashable]:

@@ -1,3 +1,4 @@
+import inspect
 import json
 import os
 import platform
@@ -11,13 +12,15 @@ from tqdm import tqdm
 from drin_pyg.experiments.run_variant import RESULT, run_variant
 from drin_pyg.experiments.studies import EMOJI_ONLY, make_study
 from drin_pyg.experiments.table import StudyTable
-from drin_pyg.experiments.variant import Study, Variant
+from drin_pyg.experiments.variant import DRIN, Study, Variant
 from drin_pyg.experiments.write_study import write_study
 from drin_pyg.files import content_key, to_json, write_atomic
+from drin_pyg.nn import DRIN as Model
 from drin_pyg.training import EMOJI, Recipe
 
 SETTINGS, RUNS = 'settings.json', 'runs'
 FORMAT = 1
+DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Model).parameters.items()}
 
 
 def ablate(
@@ -103,6 +106,9 @@ def _choose(studies: list[Study], names: list[str] | None) -> list[Study]:
 def run_folder(out: Path, variant: Variant, seed: int) -> Path:
     r"""Where a run is written: by what it does, whatever a study calls it."""
     what = {name: value for name, value in variant.to_dict().items() if name != 'name'}
+    if variant.scorer == DRIN and not variant.recipe.published:  # to say what is the default anyway changes nothing
+        model = variant.recipe.model
+        what['recipe']['model'] = {name: value for name, value in model.items() if value != DEFAULTS.get(name)}
     return out / RUNS / content_key([to_json(what)])[:16] / f'seed{seed}'
 
 

@@ -59,7 +59,7 @@ class MELData:
 def encode(dataset: MELDataset, preset: Preset, out: Path | None = None) -> MELData:
     r"""Encodes a data set.
 
-    Mentions of a data set without splits are divided by answer, 80/10/10 (:func:`draw_split`), which
+    Mentions of a data set without splits are divided by answer and sentence, 80/10/10 (:func:`draw_split`), which
     is noted.
 
     Args:
@@ -76,7 +76,7 @@ def encode(dataset: MELDataset, preset: Preset, out: Path | None = None) -> MELD
                          f"retrieve`")
     if not any(mention.split for mention in mentions):
         mentions = draw_split(mentions)
-        notes['split'] = 'drawn by answer, 80/10/10, seed 0: the data has none'
+        notes['split'] = 'drawn by answer and sentence, 80/10/10, seed 0: the data has none'
     entity = preset.entities(dataset.entities, out and out / 'entity_side')
     mention = preset.mentions(mentions, out and out / 'mention_side')
     tables, candidates = pair_tables(mention, entity), Candidates.from_records(mentions, dataset.entities)

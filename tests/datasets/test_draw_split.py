@@ -4,33 +4,52 @@ import pytest
 
 from drin_pyg.datasets import Mention, draw_split
 
-# 100 answers with 1 to 3 mentions each.
-MENTIONS = [Mention(f'{i}-{j}', 'a', 'a', answer=f'Q{i}', split='train') for i in range(100) for j in range(i % 3 + 1)]
+# 100 answers with 1 to 3 mentions each, 199 in all.
+MENTIONS = [Mention(f'{i}-{j}', 'a', f'a {i} {j}', answer=f'Q{i}', split='train')
+            for i in range(100) for j in range(i % 3 + 1)]
 
 
-def splits_of_answers(mentions):
+def splits_of(mentions, key):
     splits = defaultdict(set)
     for mention in mentions:
-        splits[mention.answer].add(mention.split)
+        splits[key(mention)].add(mention.split)
     return splits
 
 
 @pytest.mark.parametrize(('fractions', 'sizes'), [
-    ((0.1, 0.1), {'train': 80, 'val': 10, 'test': 10}),
-    ((0.25, 0.5), {'train': 25, 'val': 25, 'test': 50}),
-    ((0.1, 0), {'train': 90, 'val': 10}),
-    ((0, 0.1), {'train': 90, 'test': 10}),
-    ((0, 0), {'train': 100}),
-    ((1, 0), {'val': 100}),
-    ((0.5, 0.5), {'val': 50, 'test': 50}),
-    ((0.004, 0.006), {'train': 99, 'test': 1}),
+    ((0.1, 0.1), {'train': 159, 'val': 20, 'test': 20}),
+    ((0.25, 0.5), {'train': 49, 'val': 50, 'test': 100}),
+    ((0.1, 0), {'train': 179, 'val': 20}),
+    ((0, 0.1), {'train': 179, 'test': 20}),
+    ((0, 0), {'train': 199}),
+    ((1, 0), {'val': 199}),
+    ((0.004, 0.006), {'train': 197, 'val': 1, 'test': 1}),
 ])
-def test_fractions_of_answers(fractions, sizes):
+def test_fractions_of_mentions(fractions, sizes):
     drawn = draw_split(MENTIONS, fractions)
-    splits = splits_of_answers(drawn)
-    assert all(len(names) == 1 for names in splits.values())  # no answer is in two splits
-    assert Counter(name for names in splits.values() for name in names) == sizes
+    assert all(len(names) == 1 for names in splits_of(drawn, lambda mention: mention.answer).values())
+    assert Counter(mention.split for mention in drawn) == sizes
     assert [mention.id for mention in drawn] == [mention.id for mention in MENTIONS]
+
+
+def test_sentences_stay_together_through_others():
+    # Ten sentences with three mentions each, of which the last one's answer is the next sentence's first one's.
+    chained = [Mention(f'{i}-{j}', 'a', f' The  Sentence {i}' if j else f'the sentence {i}', answer=f'Q{2 * i + j}')
+               for i in range(10) for j in range(3)]
+    apart = [Mention(f'x{i}', 'a', f'sentence x{i}', answer=f'X{i}') for i in range(70)]
+    drawn = draw_split([*chained, *apart], (0.2, 0.2))
+    assert {mention.split for mention in drawn[:30]} == {'train'}  # 30 are more than there is room for
+    assert Counter(mention.split for mention in drawn[30:]) == {'train': 30, 'val': 20, 'test': 20}
+
+
+def test_mentions_without_a_sentence_are_not_joined():
+    mentions = [Mention(str(i), 'a', '', answer=str(i)) for i in range(10)]
+    assert Counter(mention.split for mention in draw_split(mentions, (0.2, 0.3))) == {'train': 5, 'val': 2, 'test': 3}
+
+
+def test_mentions_of_one_id_are_told_apart():
+    mentions = [Mention('0', 'a', str(i), answer=str(i)) for i in range(10)]
+    assert Counter(mention.split for mention in draw_split(mentions, (0.5, 0))) == {'train': 5, 'val': 5}
 
 
 def test_the_draw_is_of_the_seed():
@@ -45,13 +64,13 @@ def test_the_draw_is_the_same_in_any_order():
 
 
 def test_mentions_without_an_answer_stand_for_themselves():
-    mentions = [Mention(f'{i}', 'a', 'a', nil=i % 2 == 0) for i in range(10)]
+    mentions = [Mention(f'{i}', 'a', f'a {i}', nil=i % 2 == 0) for i in range(10)]
     assert Counter(mention.split for mention in draw_split(mentions, (0.2, 0.3))) == {'train': 5, 'val': 2, 'test': 3}
 
 
 @pytest.mark.parametrize('answers', [('Q1', 'Q1\0'), ('', None), (None, '\0')])
 def test_answers_that_nearly_are_one(answers):
-    mentions = [Mention('0', 'a', 'a', answer=answer) for answer in answers]
+    mentions = [Mention(str(i), 'a', f'a {i}', answer=answer) for i, answer in enumerate(answers)]
     assert len({mention.split for mention in draw_split(mentions, (0.5, 0))}) == 2
 
 

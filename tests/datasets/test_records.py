@@ -1,6 +1,7 @@
 import pytest
 
 from drin_pyg.datasets import Entity, Mention, find_span
+from drin_pyg.datasets.records import plain
 
 
 @pytest.mark.parametrize(('sentence', 'surface', 'offsets', 'expected'), [
@@ -55,3 +56,8 @@ def test_find_span(sentence, surface, offsets, expected):
 def test_only_names_are_needed():
     assert Entity('Q1', 'Paris') == Entity('Q1', 'Paris', '', ())
     assert Mention('1', 'Paris', 'In Paris.') == Mention('1', 'Paris', 'In Paris.', (), None, (), '', None, (), False)
+
+
+def test_plain():
+    assert plain(' The\u00a0 \nCAFÉ') == plain('the cafe\u0301') == 'the café'
+    assert plain('東京') != plain('大阪')

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from drin_pyg.datasets import Entity, Mention, WikiMELText
+from drin_pyg.datasets.records import plain
 from tests.datasets.layouts import write_lines, write_wikimel_text
 
 REAL = Path(__file__).parents[2].parent / 'shared' / 'data' / 'wikimel_text'
@@ -108,7 +109,10 @@ def test_published_files():
     assert sizes['test'] == 2_624
     answers = {split: {mention.answer for mention in dataset.mentions if mention.split == split} for split in sizes}
     assert answers['train'].isdisjoint(answers['val'])
-    assert len(answers['val']) == round(0.1 * len(answers['train'] | answers['val']))
+    sentences = {split: {plain(mention.sentence) for mention in dataset.mentions if mention.split == split}
+                 for split in ('train', 'val')}
+    assert sentences['train'].isdisjoint(sentences['val'])
+    assert sizes['val'] == round(0.1 * 15_319)
     test = [mention for mention in dataset.mentions if mention.split == 'test']
     assert {len(mention.candidates) for mention in test} == {10}
     assert sum(mention.answer in mention.candidates for mention in test) == 2_494

@@ -5,7 +5,7 @@ import pytest
 
 from drin_pyg.datasets import MELFolder, Mention, Picture, WikiMELText, write_mel_folder
 from drin_pyg.evaluation.audit import audit, fingerprint_dataset
-from drin_pyg.evaluation.audit_keys import KINDS, keys_of, plain
+from drin_pyg.evaluation.audit_keys import KINDS, keys_of
 from drin_pyg.evaluation.audit_pictures import Fingerprints
 from tests.datasets.layouts import write_wikimel_text
 from tests.evaluation.audited_folder import OVERLAPS, write_audited, write_text_only
@@ -206,9 +206,6 @@ def test_fingerprints_serve_twice(folder, found, monkeypatch):
     assert audit(dataset, prints=prints) == found
 
 
-def test_plain():
-    assert plain(' The\u00a0 \nCAFÉ') == plain('the cafe\u0301') == 'the café'
-    assert plain('東京') != plain('大阪')
 
 
 def test_nothing_is_no_key():

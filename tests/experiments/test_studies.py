@@ -43,6 +43,7 @@ def test_the_other_studies_change_what_they_say():
 def test_a_run_is_named_by_what_it_does(tmp_path):
     base = Variant('DRIN')
     assert run_folder(tmp_path, base, 0) == run_folder(tmp_path, base.changed('pair context'), 0)
+    assert run_folder(tmp_path, base, 0) == run_folder(tmp_path, base.changed('shared', {'shared': True}), 0)
     others = [base.changed('a', {'dynamic': False}), base.changed('b', recipe={'loss': 'margin'}),
               base.changed('c', scorer='ghmfc'), base.changed('d', extra=('name', )), base.changed('e', swapped=0.2),
               base.changed('f', source='other')]
