@@ -103,6 +103,16 @@ def test_evaluate_and_link(run_folder):
     assert 'swan' in result.stdout.splitlines()[1]
 
 
+def test_the_published_protocol_step_by_step(run_folder):
+    result = run('evaluate', run_folder, '--split', 'val', '--protocol', 'published', '-q')
+    assert result.returncode == 0
+    assert 'published: answer appended to every list' in result.stdout
+    figures = json.loads(run('evaluate', run_folder, '--split', 'val', '--protocol', 'published', '--json',
+                             '-q').stdout)
+    assert figures['honest'] == figures['appended'] == figures['published']  # pair context, and all are retrieved
+    assert figures['recall'] == 1
+
+
 def test_train_and_resume(tmp_path):
     small = ('train', 'emoji', '--out', tmp_path / 'run', '--epochs', 1, '--width', 8, '--layers', 0, '-q')
     result = run(*small)

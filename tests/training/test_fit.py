@@ -3,12 +3,14 @@ import csv
 import pytest
 import torch
 
-from drin_pyg.evaluation import evaluate_scores
+from drin_pyg.evaluation import append_gold, evaluate_scores
+from drin_pyg.features import MELData
 from drin_pyg.graph import candidate_batch, forward_args
-from drin_pyg.nn import DRIN
+from drin_pyg.nn import DRIN, BatchScorer
+from drin_pyg.nn.loss import margin_loss
 from drin_pyg.training.data_module import CandidateDataModule
 from drin_pyg.training.fit import fit, predict
-from drin_pyg.training.lit_drin import LitDRIN
+from drin_pyg.training.lit_drin import LitDRIN, batch_loss, score_batch
 from tests.training.tables import WIDTH, make_tables
 
 # Said by Lightning of the very folder that is to be resumed.
@@ -172,3 +174,45 @@ def test_training_batches_keep_the_budget_and_hold_every_mention_once():
     seen = torch.cat([batch.mention.unique() for batch in batches])
     assert sorted(seen.tolist()) == data.split['train'].tolist()
     assert seen.tolist() != data.split['train'].tolist()
+
+
+class Constant(BatchScorer):
+    """Scores everything alike, with a loss of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.value = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, batch):
+        return self.value.expand(batch.mention.numel())
+
+    def loss(self, batch, loss):
+        return self.value.square()
+
+
+def appended(tables, candidates, split):
+    return append_gold(MELData(tables, candidates, split))
+
+
+def test_appended_answers_are_in_the_graph_and_in_no_score(tmp_path):
+    tables, candidates, split = make_tables()
+    data = make_data(context='mention', appended=appended(tables, candidates, split))
+    batch = next(iter(data.loader('train', train=True)))
+    assert batch.mention.numel() == batch.scored.sum() + batch.mention.unique().numel()
+    model = make_model(residual=False)
+    scores = score_batch(model, batch)
+    assert scores.shape == (int(batch.scored.sum()), )
+    assert batch_loss(model, batch, margin_loss).equal(margin_loss(scores, batch.y[batch.scored],
+                                                                   batch.mention[batch.scored]))
+    result = fit(model, data, tmp_path, max_epochs=2, **OPTIONS)
+    assert result.best_val_mrr == pytest.approx(val_mrr(result.model, data))
+    assert predict(result.model, data).numel() == data.lists('test').num_pairs
+
+
+def test_a_model_with_its_own_loss(tmp_path):
+    tables, candidates, split = make_tables()
+    result = fit(Constant(), make_data(), tmp_path / 'a', max_epochs=2, **OPTIONS)
+    assert abs(result.model.value.item()) < 1
+    assert not (tmp_path / 'a' / 'model').exists()  # it does not say how to save it
+    with pytest.raises(ValueError, match='Constant has a loss of its own, which cannot leave out appended answers'):
+        fit(Constant(), make_data(appended=appended(tables, candidates, split)), tmp_path / 'b', **OPTIONS)
