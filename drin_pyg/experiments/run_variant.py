@@ -17,12 +17,12 @@ from drin_pyg.baselines import (
     relation_scores,
     z_score,
 )
-from drin_pyg.evaluation import append_gold, gold_ranks
+from drin_pyg.evaluation import gold_ranks
 from drin_pyg.experiments.extra_graph import ExtraGraph
 from drin_pyg.experiments.variant import DRIN, Variant
 from drin_pyg.features import MELData, swap_images
 from drin_pyg.files import write_atomic
-from drin_pyg.training import CandidateDataModule, fit, load_data, predict, warm_start
+from drin_pyg.training import data_module, fit, load_data, predict, warm_start
 
 RESULT, RANKS = 'result.json', 'ranks.safetensors'
 TEST, VAL, APPENDED = 'test', 'val', 'test, answer appended'
@@ -97,21 +97,20 @@ def _swap_training(data: MELData, tested: MELData, share: float, seed: int) -> M
 
 def _train(variant: Variant, data: MELData, seed: int):
     """A function that scores a split of any data, and what is to be told of the training."""
-    recipe, split = variant.recipe, data.split
+    recipe = variant.recipe
     model, transform = _build(variant, data, seed)
 
-    def module(of: MELData, appended: bool) -> CandidateDataModule:
-        return CandidateDataModule(of.tables, of.candidates, split, max_pairs=recipe.max_pairs, context=recipe.context,
-                                   seed=seed, transform=transform,
-                                   appended=append_gold(of) if appended else None)
-
     with tempfile.TemporaryDirectory() as folder:
-        result = fit(model, module(data, recipe.gold_appended), folder, loss=recipe.loss, lr=recipe.lr,
-                     max_epochs=recipe.max_epochs, patience=recipe.patience, seed=seed, progress=False,
+        result = fit(model, data_module(data, recipe, seed, transform=transform), folder, loss=recipe.loss,
+                     lr=recipe.lr, max_epochs=recipe.max_epochs, patience=recipe.patience, seed=seed, progress=False,
                      accelerator='cpu')
     facts = {'epochs': result.epochs, 'training_seconds': result.seconds,
              'parameters': sum(p.numel() for p in result.model.parameters())}
-    return lambda of, name, appended=False: predict(result.model, module(of, appended), name), facts
+
+    def score(of: MELData, name: str, appended: bool = False) -> Tensor:
+        return predict(result.model, data_module(of, recipe, seed, appended, transform), name)
+
+    return score, facts
 
 
 def _build(variant: Variant, data: MELData, seed: int):

@@ -79,11 +79,15 @@ def baselines(base: Variant) -> list[Variant]:
 def swapped(base: Variant) -> list[Variant]:
     """Images of other entities: does the model learn to turn the image off?"""
     fusion = Variant(BASELINES['late_fusion_logistic'], scorer='late_fusion_logistic')
-    systems = [base, base.changed('static edges', {'dynamic': False}),
-               *([] if base.recipe.published else [base.changed('DRIN that doubts images', {'doubt_images': True})]),
+    doubting = base.changed('DRIN that doubts images', {'doubt_images': True})
+    systems = [base, base.changed('static edges', {'dynamic': False}), *([] if base.recipe.published else [doubting]),
                fusion]
-    return [variant.changed(f'{variant.name}, {share:.0%} swapped in training', swapped=share, test_swapped=SWAPPED)
-            for variant in systems for share in (0.0, 0.4)]
+    variants = [variant.changed(f'{variant.name}, {share:.0%} swapped in training', swapped=share,
+                                test_swapped=SWAPPED) for variant in systems for share in (0.0, 0.4)]
+    # The training images stay as they are, and other ones are drawn in their place every epoch.
+    anew = [variant.changed(f'{variant.name}, 40% drawn anew every epoch', recipe={'swap_images': 0.4},
+                            test_swapped=SWAPPED) for variant in systems[:-1] if not variant.recipe.published]
+    return [*variants, *anew]
 
 
 def protocol(base: Variant) -> list[Variant]:

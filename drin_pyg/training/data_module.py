@@ -4,6 +4,7 @@ from torch import Tensor
 from torch_geometric.transforms import Compose
 
 from drin_pyg.features import Candidates, PairTables
+from drin_pyg.features import swap_images as swap_images_of
 from drin_pyg.graph import CandidateLoader
 from drin_pyg.graph.candidate_batch import Context
 from drin_pyg.graph.loader import Transform
@@ -26,6 +27,11 @@ class CandidateDataModule(L.LightningDataModule):
         transform: Applied to every batch; see :class:`~drin_pyg.graph.CandidateLoader`.
         appended: From :func:`~drin_pyg.evaluation.append_gold`: graphs hold the appended answers, as the published
             protocol has it; scores are still those of ``candidates``.
+        swap_images: Share of the training mentions that have another's images
+            (:func:`~drin_pyg.features.swap_images`), drawn anew every epoch.
+
+    Raises:
+        ValueError: If images are to be swapped and first weights of images are given per pair.
     """
 
     def __init__(
@@ -40,12 +46,14 @@ class CandidateDataModule(L.LightningDataModule):
         num_workers: int = 0,
         transform: Transform | None = None,
         appended: tuple[Candidates, Transform] | None = None,
+        swap_images: float = 0.0,
     ):
         super().__init__()
         self.tables = tables
         self.candidates = candidates
         # The lists that the graphs are built of.
-        self.listed = weigh_pairs(tables, candidates if appended is None else appended[0])
+        self.unweighed = candidates if appended is None else appended[0]
+        self.listed = weigh_pairs(tables, self.unweighed)
         if appended is not None:
             transform = appended[1] if transform is None else Compose([transform, appended[1]])
         self.split = split
@@ -54,6 +62,9 @@ class CandidateDataModule(L.LightningDataModule):
         self.seed = seed
         self.num_workers = num_workers
         self.transform = transform
+        self.swap_images = swap_images
+        if swap_images and 'train' in split:  # what cannot be done is said now, not when training begins
+            swap_images_of(tables, candidates, split['train'], swap_images)
 
     def loader(self, split: str, train: bool = False) -> CandidateLoader:
         """Batches of a split: shuffled and of ``max_pairs`` pairs to train on, in order otherwise."""
@@ -78,7 +89,13 @@ class CandidateDataModule(L.LightningDataModule):
         return self.candidates.select(self.split[split])
 
     def train_dataloader(self) -> CandidateLoader:
-        return self.loader('train', train=True)
+        loader = self.loader('train', train=True)
+        if self.swap_images:
+            epoch = 0 if self.trainer is None else self.trainer.current_epoch
+            tables = swap_images_of(self.tables, self.candidates, self.split['train'], self.swap_images,
+                                    self.seed * 1_000_003 + epoch)
+            loader.dataset.tables, loader.dataset.candidates = tables, weigh_pairs(tables, self.unweighed)
+        return loader
 
     def val_dataloader(self) -> CandidateLoader:
         return self.loader('val')

@@ -93,6 +93,7 @@ def fit(
         enable_progress_bar=progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1 if data.swap_images else 0,
         log_every_n_steps=1,
     )
     start = time.perf_counter()

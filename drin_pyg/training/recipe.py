@@ -28,6 +28,7 @@ class Recipe:
         patience: Epochs without a better validation MRR before stopping.
         gold_appended: Whether the graphs hold the answer at the end of every list, as in the published protocol; see
             :func:`~drin_pyg.evaluation.append_gold`.
+        swap_images: Share of the training mentions that have another's images, drawn anew every epoch.
     """
 
     model: dict = field(default_factory=dict)
@@ -40,6 +41,7 @@ class Recipe:
     max_epochs: int = 6
     patience: int = 2
     gold_appended: bool = False
+    swap_images: float = 0.0
 
     @classmethod
     def paper(cls, context: str = 'mention', **changes) -> 'Recipe':

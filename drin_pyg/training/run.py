@@ -9,6 +9,7 @@ from drin_pyg.evaluation import append_gold
 from drin_pyg.features import MELData
 from drin_pyg.features.tables_folder import read_manifest
 from drin_pyg.files import write_atomic
+from drin_pyg.graph.loader import Transform
 from drin_pyg.nn import DRIN
 from drin_pyg.training.data import load_data
 from drin_pyg.training.data_module import CandidateDataModule
@@ -57,7 +58,13 @@ def train_run(
     return result
 
 
-def data_module(data: MELData, recipe: Recipe, seed: int = 0, gold_appended: bool | None = None) -> CandidateDataModule:
+def data_module(
+    data: MELData,
+    recipe: Recipe,
+    seed: int = 0,
+    gold_appended: bool | None = None,
+    transform: Transform | None = None,
+) -> CandidateDataModule:
     r"""The graphs that a recipe asks for.
 
     Args:
@@ -65,10 +72,12 @@ def data_module(data: MELData, recipe: Recipe, seed: int = 0, gold_appended: boo
         recipe: The recipe.
         seed: Seed of the order of training mentions.
         gold_appended: Whether graphs hold the appended answers; None for what the recipe says.
+        transform: Applied to every batch.
     """
     leak = recipe.gold_appended if gold_appended is None else gold_appended
     return CandidateDataModule(data.tables, data.candidates, data.split, max_pairs=recipe.max_pairs,
-                               context=recipe.context, seed=seed, appended=append_gold(data) if leak else None)
+                               context=recipe.context, seed=seed, transform=transform,
+                               appended=append_gold(data) if leak else None, swap_images=recipe.swap_images)
 
 
 def save_run(folder: Path, recipe: Recipe, source: str | Path) -> None:

@@ -35,7 +35,7 @@ def test_the_other_studies_change_what_they_say():
     assert {v.scorer for v in make_study('baselines', Recipe()).variants} == {'drin', *BASELINES}
     swapped = make_study('swapped', Recipe()).variants[1:]
     assert {v.test_swapped for v in swapped} == {SWAPPED}
-    assert {v.swapped for v in swapped} == {0.0, 0.4}
+    assert {(v.swapped, v.recipe.swap_images) for v in swapped} == {(0.0, 0.0), (0.4, 0.0), (0.0, 0.4)}
     assert [(v.recipe.context, v.recipe.gold_appended) for v in make_study('protocol', Recipe()).variants[1:]] \
         == [('pair', False), ('pair', True), ('mention', False), ('mention', True)]
 

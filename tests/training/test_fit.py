@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from drin_pyg.nn.loss import margin_loss
 from drin_pyg.training.data_module import CandidateDataModule
 from drin_pyg.training.fit import fit, predict
 from drin_pyg.training.lit_drin import LitDRIN, batch_loss, score_batch
+from drin_pyg.vocabulary import IMAGE_IMAGE, MENTION_IMAGE
 from tests.training.tables import WIDTH, make_tables
 
 # Said by Lightning of the very folder that is to be resumed.
@@ -216,3 +218,28 @@ def test_a_model_with_its_own_loss(tmp_path):
     assert not (tmp_path / 'a' / 'model').exists()  # it does not say how to save it
     with pytest.raises(ValueError, match='Constant has a loss of its own, which cannot leave out appended answers'):
         fit(Constant(), make_data(appended=appended(tables, candidates, split)), tmp_path / 'b', **OPTIONS)
+
+
+def test_images_are_swapped_anew_every_epoch_in_training_alone(tmp_path):
+    tables, candidates, split = make_tables()
+    data, plain, seen = make_data(swap_images=0.5), make_data(), []
+
+    class Watch(DRIN):
+        def forward(self, x_dict, **others):
+            if self.training and torch.is_grad_enabled():
+                rows = x_dict[MENTION_IMAGE]
+                seen.append({int(i) for row in rows for i in (tables.x[MENTION_IMAGE] == row).all(1).nonzero()})
+            return super().forward(x_dict, **others)
+
+    torch.manual_seed(0)
+    result = fit(Watch(WIDTH, 8), data, tmp_path, max_epochs=3, **OPTIONS)
+    # Every epoch sees a part of the images, none of other splits, and not the same part.
+    batches = len(seen) // 3
+    epochs = [set.union(*seen[i:i + batches]) for i in range(0, len(seen), batches)]
+    train = set(split['train'].tolist())
+    assert all(0 < len(epoch) < len(train) and epoch < train for epoch in epochs)
+    assert len({frozenset(epoch) for epoch in epochs}) == 3
+    assert predict(result.model, data, 'val').equal(predict(result.model, plain, 'val'))
+    given = replace(candidates, weight={IMAGE_IMAGE: torch.zeros(candidates.num_pairs)})
+    with pytest.raises(ValueError, match='image_image are given per pair'):
+        CandidateDataModule(tables, given, split, swap_images=0.5)
