@@ -42,7 +42,7 @@ def run(*arguments):
 
 @pytest.mark.parametrize('command', [(), *((name, ) for name in (
     'demo', 'describe', 'convert', 'retrieve', 'encode', 'train', 'calibrate', 'evaluate', 'index', 'link', 'link-many',
-    'parity', 'audit', 'ablate', 'diagnose', 'explain'))])
+    'parity', 'audit', 'ablate', 'diagnose', 'explain', 'card'))])
 def test_help(command):
     result = run(*command, '--help')
     assert result.returncode == 0

@@ -6,11 +6,15 @@ from drin_pyg.graph.link_candidates import LinkCandidates
 from drin_pyg.graph.loader import CandidateLoader, PairBudgetSampler
 from drin_pyg.graph.pair_edges import PairEdges
 from drin_pyg.graph.pair_graph import mention_graph, pair_graph
+from drin_pyg.graph.transforms import DropModality, DropRelation, KeepTopCandidates
 from drin_pyg.graph.validate import validate
 
 __all__ = [
     'AddRegions',
     'CandidateLoader',
+    'DropModality',
+    'DropRelation',
+    'KeepTopCandidates',
     'LinkCandidates',
     'PairBudgetSampler',
     'PairEdges',

@@ -1,23 +1,33 @@
 import json
+import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from drin_pyg.files import write_atomic
 
-CONFIG, WEIGHTS = 'config.json', 'model.safetensors'
+CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
+REPO_ID = re.compile(r'\w[\w.-]*/\w[\w.-]*')  # 'user/name'; the hub checks it closely
+HUB_MISSING = "Models of the hub need huggingface_hub, which is not installed; run `pip install huggingface_hub`"
 
 
 class PretrainedMixin:
-    r"""Saves a model as ``config.json`` (its constructor arguments) and ``model.safetensors``.
+    r"""Saves a model as ``config.json`` (its constructor arguments) and ``model.safetensors``, here or on a hub.
 
     A class that uses it stores every constructor argument under its own name and lists their
     JSON form in ``config()``, which ``from_config`` reads back.
+
+    The names are those of :class:`huggingface_hub.ModelHubMixin`, and so are the files. It is no base class here: it
+    would be loaded with the package, and save the arguments of a lazy model before its widths are known. Neither
+    file can run code.
     """
 
-    def save_pretrained(self, folder: str | Path) -> Path:
+    def save_pretrained(self, folder: str | Path, *, card: str | None = None) -> Path:
         r"""Writes the model into ``folder`` (made if need be), each file under a temporary name first.
 
         Args:
             folder: Where to.
+            card: Text of ``README.md``, such as :func:`~drin_pyg.training.model_card` gives it; None leaves one
+                that is there as it is.
 
         Returns:
             The folder.
@@ -29,26 +39,68 @@ class PretrainedMixin:
         config = {'class': type(self).__name__, **self.config()}
         write_atomic(folder / CONFIG, json.dumps(config, indent=2).encode() + b'\n')
         write_atomic(folder / WEIGHTS, save(state))
+        if card is not None:
+            write_atomic(folder / CARD, card.encode())
         return folder
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path):
-        r"""Reads a model that :meth:`save_pretrained` wrote, in its dtype and in evaluation mode.
+    def push_to_hub(self, repo_id: str, *, card: str | None = None, private: bool | None = None,
+                    branch: str | None = None, token: str | None = None,
+                    commit_message: str = 'Upload model') -> str:
+        r"""Uploads the model to a hub, in one commit; the repository is made if need be.
 
         Args:
-            folder: Where from.
+            repo_id: ``"user/name"``.
+            card: Text of ``README.md``; None leaves the one that is there.
+            private: Whether a new repository is private; None for the owner's default.
+            branch: Where to commit; None for ``main``.
+            token: Access token; None for the one that ``hf auth login`` stored.
+            commit_message: What the commit says.
+
+        Returns:
+            Address of the commit.
 
         Raises:
-            FileNotFoundError: If the folder holds no model.
-            ValueError: If the files are damaged or belong to another class.
+            ImportError: If huggingface_hub is missing.
+            OSError: If the hub refuses, or cannot be reached.
+        """
+        try:
+            from huggingface_hub import HfApi
+        except ImportError as error:
+            raise ImportError(HUB_MISSING) from error
+
+        api = HfApi(token=token)
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, card=card)  # before anything is made there: it may fail
+            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+            return api.upload_folder(repo_id=repo_id, folder_path=folder, revision=branch,
+                                     commit_message=commit_message)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, revision: str | None = None, *, token: str | None = None):
+        r"""Reads a model that :meth:`save_pretrained` or :meth:`push_to_hub` wrote: in its dtype, ready to evaluate.
+
+        Args:
+            folder: Where from: a folder, or ``"user/name"`` on the hub if there is no such folder.
+            revision: Branch, tag or commit on the hub; None for the newest. A commit never changes.
+            token: Access token; None for the one that ``hf auth login`` stored.
+
+        Raises:
+            FileNotFoundError: If the folder holds no model, or neither a folder nor the hub has one of this name.
+            ImportError: If the model is on the hub and huggingface_hub is missing.
+            ValueError: If the files are damaged or belong to another class, or a folder is to have a revision.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        folder = Path(folder)
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"'{folder}' holds no saved {cls.__name__}: '{name}' is missing")
+        if isinstance(folder, str) and REPO_ID.fullmatch(folder) and not Path(folder).exists():
+            name, folder = folder, _download(folder, revision, token)
+        elif revision is not None:
+            raise ValueError(f"'{folder}' is a folder, but 'revision' is of models on a hub; leave it out")
+        else:
+            name = folder = Path(folder)
+        for file in (CONFIG, WEIGHTS):
+            if not (folder / file).is_file():
+                raise FileNotFoundError(f"'{name}' holds no saved {cls.__name__}: '{file}' is missing")
         try:
             config = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
             if not isinstance(config, dict):
@@ -60,5 +112,19 @@ class PretrainedMixin:
             model = cls.from_config(config).to(next(iter(state.values())).dtype)
             model.load_state_dict(state)
         except (ValueError, TypeError, KeyError, RuntimeError, StopIteration, SafetensorError) as error:
-            raise ValueError(f"'{folder}' holds no {cls.__name__} that can be read: {error}") from error
+            raise ValueError(f"'{name}' holds no {cls.__name__} that can be read: {error}") from error
         return model.eval()
+
+
+def _download(repo_id: str, revision: str | None, token: str | None) -> Path:
+    """The hub's copy of a model on disk. Both files come from one commit, even if another is made meanwhile."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ImportError(f"There is no folder '{repo_id}'. {HUB_MISSING}") from error
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, token=token, allow_patterns=[CONFIG, WEIGHTS]))
+    except (OSError, ValueError) as error:
+        at = f" at revision '{revision}'" if revision is not None else ''
+        raise FileNotFoundError(f"There is no folder '{repo_id}', and no model of this name{at} could be had from the "
+                                f"hub: {error}") from error

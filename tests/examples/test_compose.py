@@ -1,14 +1,18 @@
-import importlib.util
-from pathlib import Path
+import compose
 
-EXAMPLE = Path(__file__).resolve().parents[2] / 'examples' / 'compose.py'
+from tests.examples.gradients import unreached
 
 
-def test_it_learns_and_composes(capsys):
-    spec = importlib.util.spec_from_file_location('compose', EXAMPLE)
-    compose = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(compose)
+def test_it_learns_and_its_edge_weights_count(capsys, monkeypatch):
+    accuracy = compose.run()
+    assert accuracy['dynamic layers'] > 0.68
+    assert accuracy['dynamic layers'] > accuracy['dynamic layers, weights hidden'] + 0.1
+    assert accuracy['dynamic layers'] > accuracy['most frequent taste'] + 0.1
+    monkeypatch.setattr(compose, 'run', lambda: accuracy)
     compose.main()
-    printed = capsys.readouterr().out
-    assert float(printed.split('trained on: ')[1].split()[0]) > 0.7  # chance is 0.5
-    assert "'movie': (100, 8)" in printed
+    assert f"dynamic layers                  {accuracy['dynamic layers']:.2f}\n" in capsys.readouterr().out
+
+
+def test_every_parameter_is_read():
+    data = compose.make_graph()
+    assert unreached(compose.DynamicNet(data.metadata()), compose.graph_args(data), data['user'].y) == set()
