@@ -99,12 +99,12 @@ def run(seed: int = 0) -> dict[str, float]:
     return accuracy
 
 
-def main() -> None:
-    """Prints the accuracies."""
+def show(figures: dict[str, float]) -> None:
+    """Prints accuracies."""
     print('Accuracy on users that were not trained on')
-    for name, accuracy in run().items():
+    for name, accuracy in figures.items():
         print(f'  {name:<32}{accuracy:.2f}')
 
 
 if __name__ == '__main__':
-    main()
+    show(run())

@@ -5,7 +5,7 @@ is yours, and so is the choice of convs for the other relations (here `SAGEConv`
 """
 
 import torch
-from compose import LIKE, RATED, RATES, add_reverse, fit, make_graph
+from compose import LIKE, RATED, RATES, add_reverse, fit, make_graph, show
 from torch_geometric.nn import HeteroConv, Linear, SAGEConv
 
 from drin_pyg import RelationConv
@@ -44,12 +44,5 @@ def run(seed: int = 0) -> dict[str, float]:
     return accuracy
 
 
-def main() -> None:
-    """Prints the accuracies."""
-    print('Accuracy on users that were not trained on')
-    for name, accuracy in run().items():
-        print(f'  {name:<32}{accuracy:.2f}')
-
-
 if __name__ == '__main__':
-    main()
+    show(run())

@@ -5,7 +5,7 @@ messages go one way and need reverse edge types; an edge of `DRINConv` carries m
 """
 
 import torch
-from compose import LIKE, RATED, RATES, add_reverse, fit, make_graph
+from compose import LIKE, RATED, RATES, add_reverse, fit, make_graph, show
 from torch_geometric.nn import HGTConv, Linear
 
 from drin_pyg import DRINConv
@@ -45,12 +45,5 @@ def run(seed: int = 0) -> dict[str, float]:
     return accuracy
 
 
-def main() -> None:
-    """Prints the accuracies."""
-    print('Accuracy on users that were not trained on')
-    for name, accuracy in run().items():
-        print(f'  {name:<32}{accuracy:.2f}')
-
-
 if __name__ == '__main__':
-    main()
+    show(run())

@@ -5,7 +5,7 @@ Linear comes from PyG's `HeteroDictLinear`, the classifier reads one entry.
 """
 
 import torch
-from compose import LIKE, RATES, fit, make_graph
+from compose import LIKE, RATES, fit, make_graph, show
 from torch_geometric.nn import HeteroDictLinear, Linear, Sequential
 
 from drin_pyg import DRINConv
@@ -42,12 +42,5 @@ def run(seed: int = 0) -> dict[str, float]:
     return accuracy
 
 
-def main() -> None:
-    """Prints the accuracies."""
-    print('Accuracy on users that were not trained on')
-    for name, accuracy in run().items():
-        print(f'  {name:<32}{accuracy:.2f}')
-
-
 if __name__ == '__main__':
-    main()
+    show(run())

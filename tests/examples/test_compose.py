@@ -9,7 +9,7 @@ def test_it_learns_and_its_edge_weights_count(capsys, monkeypatch):
     assert accuracy['dynamic layers'] > accuracy['dynamic layers, weights hidden'] + 0.1
     assert accuracy['dynamic layers'] > accuracy['most frequent taste'] + 0.1
     monkeypatch.setattr(compose, 'run', lambda: accuracy)
-    compose.main()
+    compose.show(compose.run())
     assert f"dynamic layers                  {accuracy['dynamic layers']:.2f}\n" in capsys.readouterr().out
 
 
