@@ -22,7 +22,7 @@ from drin_pyg.vocabulary import (
     TEXT_TEXT,
 )
 
-TEXT_START, IMAGE_START = 8.0, 12.0  # of the cosines' scales; chosen by cross-validation, see docs/results.md
+COSINE_SCALES = (8.0, 12.0)  # chosen by cross-validation, see docs/results.md
 TRUST_START, LEVEL_START = 2.0, 4.0  # of `doubt_images`: rho = 0.88, and about what a fitting image says
 DOUBT_GAIN = 50.0  # two numbers among a hundred thousand: Adam's steps, which are equal for all, would hardly move them
 
@@ -71,6 +71,8 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             vertices as published.
         doubt_images: Whether the score allows for images that have nothing to do with the mention,
             as below.
+        cosine_scales: What :math:`b_r` starts at for the relations of two texts and of two images. Small
+            numbers leave the start to the first weights, for data whose first weights already rank well.
 
     Shapes:
         - **input:** ``x_dict``: node type to ``[N, in_channels]``; ``edge_index_dict``: edge type
@@ -92,6 +94,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         residual: bool = True,
         read_relations: bool = True,
         doubt_images: bool = False,
+        cosine_scales: tuple[float, float] = COSINE_SCALES,
     ):
         super().__init__()
         self.in_channels = in_channels
@@ -104,6 +107,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         self.residual = residual
         self.read_relations = read_relations
         self.doubt_images = doubt_images
+        self.cosine_scales = tuple(cosine_scales)
         for edge_type in self.edge_types:
             if edge_type not in EDGE_TYPES:
                 raise ValueError(f"{edge_type} is no relation of the vocabulary; known are {', '.join(RELATIONS)}")
@@ -147,7 +151,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         if self.read_relations:
             torch.nn.init.ones_(self.relation_scale)
             with torch.no_grad():
-                self.cosine_scale.copy_(torch.tensor([cosine_start(edge_type) for edge_type in self.edge_types]))
+                self.cosine_scale.copy_(torch.tensor([cosine_start(e, self.cosine_scales) for e in self.edge_types]))
         if self.doubt_images:
             torch.nn.init.constant_(self.image_trust, TRUST_START / DOUBT_GAIN)
             torch.nn.init.constant_(self.image_level, LEVEL_START / DOUBT_GAIN)
@@ -295,6 +299,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             'residual': self.residual,
             'read_relations': self.read_relations,
             'doubt_images': self.doubt_images,
+            'cosine_scales': list(self.cosine_scales),
         }
 
     @classmethod
@@ -304,11 +309,11 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         return cls(edge_types=[RELATIONS[name] for name in config.pop('relations')], **config)
 
 
-def cosine_start(edge_type: EdgeType) -> float:
+def cosine_start(edge_type: EdgeType, scales: tuple[float, float] = COSINE_SCALES) -> float:
     r"""What the score starts by taking the cosine of a relation's ends for: 0 if one is a text and the other an image,
     whose vertices are in different spaces at the start."""
     kinds = tuple(KIND_OF.get(node_type, node_type) for node_type in (edge_type[0], edge_type[-1]))
-    return {(MENTION_TEXT, ENTITY_TEXT): TEXT_START, (MENTION_IMAGE, ENTITY_IMAGE): IMAGE_START}.get(kinds, 0.0)
+    return {(MENTION_TEXT, ENTITY_TEXT): scales[0], (MENTION_IMAGE, ENTITY_IMAGE): scales[1]}.get(kinds, 0.0)
 
 
 def doubted(evidence: Tensor, trust: Tensor, level: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch_geometric.typing import EdgeType, Metadata, NodeType
 from torch_geometric.utils import scatter
 
 from drin_pyg.nn.batch_scorer import BatchScorer
-from drin_pyg.nn.drin import TEXT_START, cosine_start
+from drin_pyg.nn.drin import COSINE_SCALES, cosine_start
 from drin_pyg.nn.drin_layers import drin_layers, edge_cosine
 from drin_pyg.nn.pretrained import PretrainedMixin
 from drin_pyg.vocabulary import EDGE_TYPES, KIND_OF, SAME_MODALITY
@@ -133,7 +133,7 @@ class HeteroDRIN(PretrainedMixin, BatchScorer):
                 self.relation_scale[r] = 1.0 if loud else 0.0
                 # Ends in different spaces have a cosine that is noise at the start.
                 loud = loud and edge_type in self.comparable
-                self.cosine_scale[r] = (cosine_start(edge_type) or TEXT_START) if loud else 0.0
+                self.cosine_scale[r] = (cosine_start(edge_type) or COSINE_SCALES[0]) if loud else 0.0
 
     def forward(self, batch: HeteroData) -> Tensor:
         r"""Scores the pairs of a batch, compact or not.

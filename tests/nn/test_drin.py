@@ -12,6 +12,7 @@ from drin_pyg.vocabulary import (
     ENTITY_IMAGE,
     ENTITY_TEXT,
     IMAGE_IMAGE,
+    IMAGE_TEXT,
     MENTION_IMAGE,
     MENTION_TEXT,
     NODE_TYPES,
@@ -41,6 +42,7 @@ OPTIONS = {
     **{f'without {t[1]}': {'edge_types': [e for e in EDGE_TYPES if e != t], 'num_layers': 2} for t in EDGE_TYPES},
     **{f'only {t[1]}': {'edge_types': [t], 'num_layers': 2} for t in EDGE_TYPES},
     'doubting images': {'doubt_images': True},
+    'other scales': {'cosine_scales': (1.0, 2.0)},
     'doubting images, one relation': {'doubt_images': True, 'edge_types': EDGE_TYPES[:3], 'num_layers': 0},
     'relations in another order': {'edge_types': EDGE_TYPES[::-1]},
 }
@@ -90,6 +92,13 @@ def gradients(scores, inputs):
 
 def close(actual, expected, atol=1e-10):
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+# ---- where it starts
+
+def test_the_score_starts_by_reading_cosines_of_one_modality():
+    scale = dict(zip(EDGE_TYPES, DRIN(WIDTHS, D, cosine_scales=(1.0, 2.0)).cosine_scale.tolist(), strict=True))
+    assert scale == {TEXT_TEXT: 1.0, TEXT_IMAGE: 0.0, IMAGE_TEXT: 0.0, IMAGE_IMAGE: 2.0}
 
 
 # ---- what it computes
