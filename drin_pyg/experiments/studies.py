@@ -120,6 +120,7 @@ STUDIES: dict[str, Callable[[Variant], list[Variant]]] = {
     study.__name__: study for study in (edges, relations, depth, context, sharing, loss, recipe, baselines, swapped,
                                         protocol, images, graphs)}
 EMOJI_ONLY = {'images'}
+OWN_BASE = {'images': 'one image each'}  # studies on other data than the base recipe's
 
 
 def make_study(name: str, base: Recipe) -> Study:
@@ -136,5 +137,7 @@ def make_study(name: str, base: Recipe) -> Study:
         raise ValueError(f"There is no study '{name}'; there are {', '.join(STUDIES)}")
     first = Variant(BASE, base)
     variants = STUDIES[name](first)
+    if name in OWN_BASE:
+        return Study(name, STUDIES[name].__doc__, tuple(variants), OWN_BASE[name])
     # A variant that changes nothing is the base itself: trained once, whatever each study calls it.
     return Study(name, STUDIES[name].__doc__, (first, *variants), BASE)
