@@ -106,7 +106,7 @@ def diagnose(
                 for depth, read in enumerate(watched.readings)]
     found = Diagnosis(lists.num_mentions, lists.num_pairs, model.num_layers, context, accuracy, error,
                       watched.weight_statistics(), watched.updates(), watched.vertices.statistics(), readings,
-                      _shares(watched.terms, scores, lists.mention), ablations)
+                      _shares(watched.terms, sum(watched.terms.values()), lists.mention), ablations)
     return replace(found, findings=find(model, found))
 
 

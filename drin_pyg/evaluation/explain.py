@@ -121,7 +121,7 @@ def explain_mention(
     with torch.no_grad():
         *_, last = depths(model, batch)
         terms = score_terms(model, batch, last)
-        scores = total(terms)
+        scores = total(model, terms)
     pairs = _chosen(batch, scores) if entities is None else [_pair_of(batch, entity, mention) for entity in entities]
     return [_explain(model, batch, pair, scores, terms, algorithm, steps, seed) for pair in pairs]
 

@@ -26,6 +26,7 @@ from tests.world import WIDTHS
 
 MODELS = {
     'best': {'num_layers': 2},
+    'doubting': {'num_layers': 1, 'doubt_images': True},
     'own parameters': {'num_layers': 1, 'shared': False},
     'vector': {'num_layers': 2, 'vector_edges': True},
     'static': {'num_layers': 2, 'dynamic': False},
@@ -64,7 +65,7 @@ def test_terms_add_up_to_the_score(world, options, context):
     model, batch = make(options), batch_of(world, context)
     with torch.no_grad():
         *_, last = depths(model, batch)
-        torch.testing.assert_close(total(score_terms(model, batch, last)), model(**forward_args(batch)))
+        torch.testing.assert_close(total(model, score_terms(model, batch, last)), model(**forward_args(batch)))
 
 
 @each_context
@@ -153,7 +154,7 @@ def test_shares_equal_loops(world):
     with torch.no_grad():
         *_, last = depths(model, batch)
         terms = score_terms(model, batch, last)
-    ptr, score = world.candidates.ptr.tolist(), total(terms).double().numpy()
+    ptr, score = world.candidates.ptr.tolist(), total(model, terms).double().numpy()
     named = {(edge_type[1], part): term.double().numpy() for (edge_type, part), term in terms.items()}
     for share in found.shares:
         term = named[share.relation, share.part]
