@@ -9,11 +9,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from drin_pyg.datasets.open_dataset import is_packaged
 from drin_pyg.experiments.run_variant import RESULT, run_variant
 from drin_pyg.experiments.studies import EMOJI_ONLY, make_study
 from drin_pyg.experiments.table import StudyTable
 from drin_pyg.experiments.variant import DRIN, Study, Variant
 from drin_pyg.experiments.write_study import write_study
+from drin_pyg.features.tables_folder import read_manifest
 from drin_pyg.files import content_key, to_json, write_atomic
 from drin_pyg.nn import DRIN as Model
 from drin_pyg.training import EMOJI, Recipe
@@ -56,6 +58,7 @@ def ablate(
         A table of each study.
 
     Raises:
+        FileNotFoundError: If the data is no folder of tables.
         ValueError: If a study or variant does not exist, or does not fit the data, or the folder holds other results.
     """
     out, source = Path(out), str(source)
@@ -114,14 +117,15 @@ def run_folder(out: Path, variant: Variant, seed: int) -> Path:
 
 def _settle(out: Path, source: str, base: Recipe) -> None:
     """Writes what the folder is about, or checks that it is about the same."""
-    settings = {'format': FORMAT, 'data': source if source.startswith(EMOJI) else str(Path(source).resolve()),
-                'recipe': asdict(base)}
+    settings = {'format': FORMAT, 'data': source, 'recipe': asdict(base)}
+    if not is_packaged(source):  # other tables in the same folder are other data
+        settings |= {'data': str(Path(source).resolve()), 'tables': read_manifest(source)['key']}
     path = out / SETTINGS
     if path.is_file():
         found = json.loads(path.read_text(encoding='utf-8'))
         different = [name for name in settings if found.get(name) != settings[name]]
         if different:
-            raise ValueError(f"'{out}' holds results with another {' and '.join(different)} ('{path}'); name another "
+            raise ValueError(f"'{out}' holds results with different {' and '.join(different)} ('{path}'); name another "
                              f"folder, or remove it")
         return
     if out.exists() and any(out.iterdir()):

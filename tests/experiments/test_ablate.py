@@ -92,7 +92,7 @@ def test_goes_on_where_it_stopped(tmp_path):
         == {'settings.json', 'runs', 'context.csv', 'context.md', 'context.png', 'context.svg'}
     only, = ablate(EMOJI, out, ['context'], recipe, variants=['mention context'], **options)
     assert [line.variant.name for line in only.lines] == ['DRIN', 'mention context']
-    with pytest.raises(ValueError, match='holds results with another recipe'):
+    with pytest.raises(ValueError, match='holds results with different recipe'):
         ablate(EMOJI, out, ['context'], recipe.changed({'lr': 0.1}), **options)
 
 
@@ -106,6 +106,8 @@ def test_nonsense_is_named(tmp_path):
             ablate(*arguments)
     with pytest.raises(ValueError, match="no variant 'x'"):
         ablate(EMOJI, tmp_path / 'a', ['edges'], SMALL, variants=['static edges', 'x'])
+    with pytest.raises(FileNotFoundError):
+        ablate(tmp_path / 'none', tmp_path / 'a', ['edges'], SMALL)
     with pytest.raises(ValueError, match='At least one seed'):
         ablate(EMOJI, tmp_path / 'a', ['edges'], SMALL, seeds=0)
     assert not (tmp_path / 'a').exists()
