@@ -13,12 +13,13 @@ from drin_pyg.cli.card import card
 from drin_pyg.cli.data import convert, describe, encode, retrieve
 from drin_pyg.cli.diagnose import diagnose, explain
 from drin_pyg.cli.experiments import ablate
+from drin_pyg.cli.explore import explore
 from drin_pyg.cli.linking import index, link, link_many
 from drin_pyg.cli.model import calibrate, evaluate, parity, train
 from drin_pyg.cli.report import demo
 
 __all__ = ['ablate', 'app', 'audit', 'calibrate', 'card', 'convert', 'demo', 'describe', 'diagnose', 'encode',
-           'evaluate', 'explain', 'index', 'link', 'link_many', 'main', 'parity', 'retrieve', 'train']
+           'evaluate', 'explain', 'explore', 'index', 'link', 'link_many', 'main', 'parity', 'retrieve', 'train']
 
 # What libraries say about themselves on import, here and in worker processes; nothing a user can act on.
 NOISE = {

@@ -177,15 +177,28 @@ class Linker:
         links = iter(self._link_batch(requests, k) if requests else ())
         return [next(links) if isinstance(item, LinkRequest) else item for item in waiting]
 
-    def _link_batch(self, requests: Sequence[LinkRequest], k: int) -> list[Link]:
+    def prepare(self, requests: Sequence[LinkRequest], k: int = 1) -> tuple[SideTables, PairTables, Candidates]:
+        r"""What scoring reads of mentions: features, first weights and candidates.
+
+        Args:
+            requests: ``M`` mentions.
+            k: Candidates that are needed of each at least; where some have to be retrieved, they are 32 or more.
+
+        Returns:
+            Features of the mentions; the same with the knowledge base's, for graphs; and the lists.
+        """
         mentions = [request.mention for request in requests]
         side = self._preset.mentions(mentions)
         tables = pair_tables(side, self._entities, known=ENTITY_TYPES)
-        lists = self.data.weigh(tables, self._lists(requests, side, k), mentions)
+        return side, tables, self.data.weigh(tables, self._lists(requests, side, k), mentions)
+
+    def _link_batch(self, requests: Sequence[LinkRequest], k: int) -> list[Link]:
+        mentions = [request.mention for request in requests]
+        side, tables, lists = self.prepare(requests, k)
         scores = self._score(side, tables, lists)
         chosen = _best_pairs(scores, lists, k)  # [C]
         weights = self._explain(tables, lists, chosen)
-        probability, confidence = self._calibrate(scores, lists)
+        probability, confidence = self.judge(scores, lists)
         counts = lists.counts.clamp(max=k).tolist()
         found = iter([
             LinkedCandidate(self.data.entities[int(lists.entity[pair])], float(scores[pair]),
@@ -212,8 +225,8 @@ class Linker:
         """Prepared when it is first needed: who brings candidates needs none."""
         return Retriever(self.data.entities, self.methods, side=self._entities)
 
-    def _calibrate(self, scores: Tensor, lists: Candidates) -> tuple[Tensor, list[float | None]]:
-        """Probability of each pair ``[P]``, NaN if unknown, and confidence of each mention."""
+    def judge(self, scores: Tensor, lists: Candidates) -> tuple[Tensor, list[float | None]]:
+        r"""What scores ``[P]`` mean: probability of each pair ``[P]``, NaN if unknown; confidence of each mention."""
         if self.calibration is not None:
             return self.calibration.probability(scores, lists), self.calibration.confidence(scores, lists).tolist()
         known = self.model.read_relations
