@@ -2,6 +2,7 @@ r"""Writing files so that they are there whole or not at all, and digests of wha
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -52,18 +53,49 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
+def plain(value: Any) -> Any:
+    r"""A value for JSON, which has no NaN and no infinity: None in their place."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def format_json(value: Any) -> str:
+    r"""JSON to read: indented, None for what is no number. Half a surrogate pair is escaped, as UTF-8 has none."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode('utf-8', 'backslashreplace').decode()
+
+
+def check_format(found: Any, known: int) -> None:
+    r"""Raises ValueError if a file is of another format than this version reads.
+
+    Args:
+        found: The number in the file.
+        known: The number that this version writes.
+    """
+    if found != known:
+        newer = ' (update drin_pyg to read it)' if type(found) is int and found > known else ''
+        raise ValueError(f"it is of format {found!r}, and this version of drin_pyg reads {known}{newer}")
+
+
 def digest_file(path: str | Path) -> str:
     r"""SHA-256 of a file's bytes, read in pieces."""
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    r"""Settings of a YAML file.
+def read_yaml(path: str | Path, known: int = 1) -> dict[str, Any]:
+    r"""Settings of a YAML file, without its ``format``. A file that names none, as people write them, is of format 1.
+
+    Args:
+        path: The file.
+        known: The format that this version reads.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no mapping.
+        ValueError: If it holds no mapping, or is of another format.
     """
     import yaml
 
@@ -73,4 +105,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"'{path}' is no YAML: {error}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"'{path}' must hold 'name: value' lines, got {settings!r:.60}")
+    try:
+        check_format(settings.pop('format', 1), known)
+    except ValueError as error:
+        raise ValueError(f"'{path}' cannot be read: {error}") from error
     return settings

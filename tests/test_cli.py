@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -12,8 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 
+import drin_pyg
 from drin_pyg.cli import main
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
 from tests.evaluation.published_reference import write_folder
@@ -47,6 +50,16 @@ def test_help(command):
     result = run(*command, '--help')
     assert result.returncode == 0
     assert 'Usage' in result.stdout
+
+
+def test_version():
+    result = run('--version')
+    assert result.returncode == 0
+    lines = dict(line.split(' ') for line in result.stdout.splitlines())
+    assert list(lines) == ['drin_pyg', 'torch', 'torch_geometric', 'python']
+    assert lines['drin_pyg'] == drin_pyg.__version__ == tomllib.loads(
+        (EXAMPLES.parent / 'pyproject.toml').read_text())['project']['version']
+    assert lines['torch'] == torch.__version__.split('+')[0]
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
@@ -287,7 +300,8 @@ def test_describe_strict(own, tmp_path):
 
 def test_config_with_nonsense_is_named(tmp_path):
     for text, message in [('colour: 1', "no 'colour'"), ('lr: fast', "'lr'"), ('- 1', 'lines'), ('{', 'no YAML'),
-                          ('max_epochs: 1.5', "'max_epochs'"), ('warm_start: 1', "'warm_start'")]:
+                          ('max_epochs: 1.5', "'max_epochs'"), ('warm_start: 1', "'warm_start'"),
+                          ('format: 2', 'of format 2')]:
         (tmp_path / 'recipe.yaml').write_text(text)
         result = run('train', 'emoji', '--out', tmp_path / 'run', '--config', tmp_path / 'recipe.yaml', '-q')
         assert result.returncode == 2

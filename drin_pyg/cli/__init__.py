@@ -15,6 +15,7 @@ from drin_pyg.cli.diagnose import diagnose, explain
 from drin_pyg.cli.experiments import ablate
 from drin_pyg.cli.explore import explore
 from drin_pyg.cli.linking import index, link, link_many
+from drin_pyg.cli.missing import missing_module
 from drin_pyg.cli.model import calibrate, evaluate, parity, train
 from drin_pyg.cli.report import demo
 
@@ -34,9 +35,11 @@ def main() -> None:
         warnings.filterwarnings('ignore', re.escape(message), category)
     os.environ.setdefault('PYTHONWARNINGS', ','.join(f'ignore:{m}:{c.__name__}' for m, c in NOISE.items()))
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name='drin-pyg', standalone_mode=False)
     except typer.Abort:
         _fail('interrupted')
+    except ModuleNotFoundError as error:
+        _fail(missing_module(error))
     except (OSError, ValueError, ImportError) as error:
         _fail(str(error))
     except Exception as error:

@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from drin_pyg.cli.app import Json, Quiet, app
+from drin_pyg.cli.app import Json, Quiet, app, print_json
+from drin_pyg.cli.complete import complete_run
 
-Run = Annotated[Path, typer.Argument(help='Folder of a trained run, such as report/best.')]
+Run = Annotated[Path, typer.Argument(help='Folder of a trained run, such as report/best.',
+                                     autocompletion=complete_run)]
 K = Annotated[int, typer.Option('-k', min=1, help='Candidates of each mention to give out.')]
 STANDARD = Path('-')
 
@@ -25,12 +27,10 @@ def link(
     quiet: Quiet = False,
 ) -> None:
     """Link one mention: ranked candidates, whether any is meant (NIL), and the relation weights that explain it."""
-    from json import dumps
-
     from drin_pyg.linking import Linker, format_link
 
     found = Linker.from_pretrained(run, not quiet).link(sentence, mention, image or (), candidate, k)
-    typer.echo(dumps(found.to_dict(), indent=2, ensure_ascii=False) if json else format_link(found))
+    print_json(found.to_dict()) if json else typer.echo(format_link(found))
 
 
 @app.command()
@@ -39,6 +39,7 @@ def index(
     dtype: Annotated[Literal['float32', 'bfloat16', 'float16'],
                      typer.Option(help='What is stored; half precision takes half the space.')] = 'float32',
     force: Annotated[bool, typer.Option('--force', help='Write over an index that is there.')] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Store what scoring needs of a run's knowledge base, so that `link` maps it from disk instead of computing it."""
@@ -61,6 +62,9 @@ def index(
     built = EntityIndex.build(model, side_tables(data.tables)[1], [entity.id for entity in data.entities],
                               dtype=getattr(torch, dtype), folder=run / INDEX, progress=not quiet)
     size = sum(path.stat().st_size for path in (run / INDEX).iterdir())
+    if json:
+        print_json({'folder': str(run / INDEX), 'entities': len(built), 'bytes': size, 'dtype': dtype})
+        return
     typer.echo(f'{len(built):,} entities, {size / 2**20:,.0f} MiB: {run / INDEX}')
 
 
@@ -76,6 +80,7 @@ def link_many(
     on_error: Annotated[Literal['raise', 'yield'],
                         typer.Option(help="What to do with a line that cannot be linked: stop and write nothing "
                                           "('raise'), or write what is wrong in its place ('yield').")] = 'raise',
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Link mentions line by line, however many there are."""
@@ -99,4 +104,7 @@ def link_many(
             file.write(dumps(item.to_dict(), ensure_ascii=False).encode('utf-8', 'backslashreplace') + b'\n')
             if out == STANDARD:
                 file.flush()  # somebody may be waiting for it
+    if json:  # beside the links, if they are on standard output
+        print_json({'links': str(out), 'linked': counts[False], 'not_linked': counts[True]}, err=out == STANDARD)
+        return
     typer.echo(f'{counts[False]:,} mentions linked, {counts[True]:,} could not be. Links: {out}', err=out == STANDARD)

@@ -1,6 +1,5 @@
 r"""The demo's report: a page to look at, the same table for notes, the same numbers for programs."""
 
-import json
 import math
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from drin_pyg.demo.table import (
     format_table,
     is_number,
     markdown,
-    numbers,
+    plain_results,
     reference_system,
     summary,
 )
-from drin_pyg.files import write_atomic
+from drin_pyg.files import format_json, write_atomic
 
 __all__ = ['format_table', 'write_report']
 
@@ -49,18 +48,9 @@ def write_report(results: Results, folder: Path) -> Path:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent / 'templates'), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template('report.html').render(_page(results))
-    record = {
-        'best': best_system(results).name,
-        'reference': reference_system(results).name,
-        'num_mentions': results.num_mentions,
-        'num_entities': results.num_entities,
-        'systems': [numbers(system) for system in results.systems],
-        'settings': results.settings,
-        'seconds': results.seconds,
-    }
     write_atomic(folder / 'index.html', page.encode())
     write_atomic(folder / 'table.md', markdown(results).encode())
-    write_atomic(folder / 'results.json', json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False).encode())
+    write_atomic(folder / 'results.json', format_json(plain_results(results)).encode())
     return folder / 'index.html'
 
 

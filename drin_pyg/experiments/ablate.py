@@ -16,7 +16,7 @@ from drin_pyg.experiments.table import StudyTable
 from drin_pyg.experiments.variant import DRIN, Study, Variant
 from drin_pyg.experiments.write_study import write_study
 from drin_pyg.features.tables_folder import read_manifest
-from drin_pyg.files import content_key, to_json, write_atomic
+from drin_pyg.files import check_format, content_key, to_json, write_atomic
 from drin_pyg.nn import DRIN as Model
 from drin_pyg.training import EMOJI, Recipe
 
@@ -122,7 +122,11 @@ def _settle(out: Path, source: str, base: Recipe) -> None:
         settings |= {'data': str(Path(source).resolve()), 'tables': read_manifest(source)['key']}
     path = out / SETTINGS
     if path.is_file():
-        found = json.loads(path.read_text(encoding='utf-8'))
+        try:
+            found = json.loads(path.read_text(encoding='utf-8'))
+            check_format(found['format'], FORMAT)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"'{path}' cannot be read: {error}; name another folder for the results") from error
         different = [name for name in settings if found.get(name) != settings[name]]
         if different:
             raise ValueError(f"'{out}' holds results with different {' and '.join(different)} ('{path}'); name another "

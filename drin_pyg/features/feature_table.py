@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drin_pyg.files import write_atomic
+from drin_pyg.files import check_format, write_atomic
 
+FORMAT = 1
 MANIFEST, PROGRESS = 'manifest.json', 'progress.json'
 
 
@@ -35,12 +36,13 @@ class FeatureTable:
             raise FileNotFoundError(f"'{self.folder}' holds no finished feature table: '{MANIFEST}' is missing")
         try:
             self.manifest: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text(encoding='utf-8'))
+            check_format(self.manifest.get('format', 1), FORMAT)
             self.num_rows: int = self.manifest['num_rows']
             self.failed = {int(row): reason for row, reason in self.manifest['failed'].items()}
             names = self.manifest['columns']
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"'{self.folder / MANIFEST}' is damaged: {error}; remove the folder and encode "
-                             f"again") from error
+            raise ValueError(f"'{self.folder / MANIFEST}' cannot be read: {error}; remove the folder and "
+                             f"encode again") from error
         if key is not None and self.manifest.get('key') != key:
             raise ValueError(f"'{self.folder}' was made from other items or by another encoder "
                              f"({self.manifest.get('spec')}); remove it, or name another folder")
@@ -116,7 +118,7 @@ class FeatureTableWriter:
     def finish(self) -> FeatureTable:
         """Writes the manifest and opens the table."""
         self.close()
-        manifest = {'format': 1, 'key': self.key, 'spec': self.spec, 'num_rows': self.num_rows, 'dtype': 'float32',
+        manifest = {'format': FORMAT, 'key': self.key, 'spec': self.spec, 'num_rows': self.num_rows, 'dtype': 'float32',
                     'columns': list(self.widths), 'failed': self.failed}
         write_atomic(self.folder / MANIFEST, json.dumps(manifest, indent=2).encode() + b'\n')
         (self.folder / PROGRESS).unlink(missing_ok=True)

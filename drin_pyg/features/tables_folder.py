@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from drin_pyg.datasets import DRINPreprocessed, MELDataset, MELFolder, open_dataset, write_mel_folder
+from drin_pyg.datasets import DRINPreprocessed, Findings, MELDataset, MELFolder, open_dataset, write_mel_folder
 from drin_pyg.datasets.open_dataset import EMOJI
 from drin_pyg.features.candidates import Candidates
 from drin_pyg.features.encode_rows import IN_MEMORY, Encoding
@@ -24,7 +23,8 @@ from drin_pyg.features.preprocessed import preprocessed_data
 from drin_pyg.features.preset import ENTITY, MENTION
 from drin_pyg.features.presets import make_preset
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
-from drin_pyg.files import content_key, digest_file, to_json, write_atomic
+from drin_pyg.features.tables_summary import TablesSummary
+from drin_pyg.files import check_format, content_key, digest_file, to_json, write_atomic
 from drin_pyg.vocabulary import EDGE_TYPES, RELATIONS
 
 FORMAT = 1
@@ -75,7 +75,7 @@ def encode_folder(
     num_workers: int = 0,
     work: str | Path | None = None,
     progress: bool = False,
-) -> str:
+) -> TablesSummary:
     r"""Encodes a data set into a folder. Killed at any point and called again, it goes on and ends with the same bytes.
 
     Args:
@@ -91,7 +91,7 @@ def encode_folder(
         progress: Whether to show progress bars.
 
     Returns:
-        What was encoded, and what could not be, for people to read.
+        What was encoded, and what could not be.
 
     Raises:
         ValueError: If the folder holds tables of something else, or the data cannot be encoded.
@@ -113,8 +113,7 @@ def encode_folder(
             if not _is_there(out, origin):
                 save_tables(encode(dataset, encoders, out / WORK), out, origin)
             shutil.rmtree(out / WORK, ignore_errors=True)
-    found = dataset.findings.format()
-    return _summary(out) + (f'\nFound in the data (! = not usable as it stands):\n{found}' if found else '')
+    return _summary(out, dataset.findings)
 
 
 def _is_there(out: Path, origin: dict[str, Any]) -> bool:
@@ -145,20 +144,11 @@ def _digest_records(dataset: MELDataset) -> str:
                        for records in (dataset.entities, dataset.mentions) for record in records)
 
 
-def _summary(folder: Path) -> str:
+def _summary(folder: Path, findings: Findings | None = None) -> TablesSummary:
     manifest = read_manifest(folder)
-    lines = [f'Tables in {folder}:']
-    for side in SIDES:
-        entries = manifest[side]
-        shapes = ', '.join(f"{role} {' x '.join(map(str, entries[role]['shape']))}" for role in ('text', 'image'))
-        lines.append(f'  {side:<8} {shapes}')
-    lines += [f'  Note: {note}' for note in manifest['notes'].values()]
-    unusable = manifest.get('unusable', {})
-    if unusable:
-        reasons = ', '.join(f'{count} {reason}' for reason, count in Counter(unusable.values()).most_common())
-        lines.append(f'  {len(unusable)} pictures could not be used, and count as missing ({reasons}); the first: '
-                     f'{next(iter(unusable))}')
-    return '\n'.join(lines)
+    shapes = {side: {role: manifest[side][role]['shape'] for role in ('text', 'image')} for side in SIDES}
+    return TablesSummary(folder, shapes, manifest.get('preset'), manifest['notes'], manifest.get('unusable', {}),
+                         findings)
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -174,11 +164,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
                                 f"`drin-pyg encode DATA --out {folder}`, which also goes on with an interrupted run")
     try:
         manifest = json.loads(path.read_text(encoding='utf-8'))
-        found = manifest['format']
+        check_format(manifest['format'], FORMAT)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"'{path}' is damaged: {error}; encode the data again") from error
-    if found != FORMAT:
-        raise ValueError(f"'{path}' is of format {found}, and this version reads {FORMAT}; encode the data again")
+        raise ValueError(f"'{path}' cannot be read: {error}; encode the data again") from error
     return manifest
 
 

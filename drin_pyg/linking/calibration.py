@@ -8,7 +8,7 @@ from torch_geometric.utils import softmax
 
 from drin_pyg.evaluation import calibration_error
 from drin_pyg.features import Candidates
-from drin_pyg.files import write_atomic
+from drin_pyg.files import check_format, write_atomic
 from drin_pyg.linking.list_features import first_is_right, list_features, padded
 
 FORMAT = 1
@@ -139,9 +139,7 @@ class Calibration:
             raise FileNotFoundError(f"'{folder}' has no calibration ('{FILE}' is missing); {remedy}")
         try:
             record = json.loads(path.read_text(encoding='utf-8'))
-            found = record.pop('format')
-            if found != FORMAT:
-                raise ValueError(f'format {found}, and this version reads {FORMAT}')
+            check_format(record.pop('format'), FORMAT)
             calibration = cls(**{field.name: record[field.name] for field in fields(cls)})
             calibration.confidence(torch.zeros(2), Candidates.from_lists([[0, 1]]))  # numbers, and as many as features
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:

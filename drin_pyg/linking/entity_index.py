@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.features.side_tables import SideTables
-from drin_pyg.files import write_atomic
+from drin_pyg.files import check_format, write_atomic
 from drin_pyg.linking.index_part import OWN_NAMES, check_parts, make_part, new_name, unpack_ids
 from drin_pyg.linking.model_key import model_key
 from drin_pyg.linking.tensor_file import map_tensors, write_tensors
@@ -115,8 +115,7 @@ class EntityIndex:
             raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing")
         try:
             manifest = json.loads(path.read_text(encoding='utf-8'))
-            if manifest['format'] != FORMAT:
-                raise ValueError(f"it has format {manifest['format']!r}, this version reads {FORMAT}")
+            check_format(manifest['format'], FORMAT)
             names = [*manifest['parts'], *([manifest['rows']] if manifest['rows'] else [])]
             if not manifest['parts'] or any(Path(name).name != name for name in names):
                 raise ValueError('it names no files of its folder')

@@ -3,8 +3,9 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from drin_pyg.files import write_atomic
+from drin_pyg.files import check_format, write_atomic
 
+FORMAT = 1
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 REPO_ID = re.compile(r'\w[\w.-]*/\w[\w.-]*')  # 'user/name'; the hub checks it closely
 HUB_MISSING = "Models of the hub need huggingface_hub, which is not installed; run `pip install huggingface_hub`"
@@ -36,7 +37,7 @@ class PretrainedMixin:
 
         folder = Path(folder)
         state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        config = {'class': type(self).__name__, **self.config()}
+        config = {'format': FORMAT, 'class': type(self).__name__, **self.config()}
         write_atomic(folder / CONFIG, json.dumps(config, indent=2).encode() + b'\n')
         write_atomic(folder / WEIGHTS, save(state))
         if card is not None:
@@ -105,6 +106,7 @@ class PretrainedMixin:
             config = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
             if not isinstance(config, dict):
                 raise ValueError(f"'{CONFIG}' holds no JSON object")
+            check_format(config.pop('format', 1), FORMAT)  # the first version wrote none
             found = config.pop('class', None)
             if found != cls.__name__:
                 raise ValueError(f"it was saved as {found!r}")

@@ -8,7 +8,7 @@ from drin_pyg.datasets.open_dataset import is_packaged
 from drin_pyg.evaluation import append_gold
 from drin_pyg.features import MELData
 from drin_pyg.features.tables_folder import read_manifest
-from drin_pyg.files import write_atomic
+from drin_pyg.files import check_format, write_atomic
 from drin_pyg.graph.loader import Transform
 from drin_pyg.nn import DRIN
 from drin_pyg.training.data import load_data
@@ -118,9 +118,10 @@ def load_run(
     recipe = Recipe.load(folder / RECIPE)
     try:
         run = json.loads((folder / RUN).read_text(encoding='utf-8'))
+        check_format(run.get('format', 1), FORMAT)
         own, key = run['data'], run.get('tables')
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"'{folder / RUN}' is damaged: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"'{folder / RUN}' cannot be read: {error}; train again") from error
     model = DRIN.from_pretrained(folder / 'model')
     if source is None and key is not None and read_manifest(own)['key'] != key:
         raise ValueError(f"'{own}' holds other tables than those the run '{folder}' was trained on; name the data to "

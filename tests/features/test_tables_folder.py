@@ -37,7 +37,8 @@ def source(tmp_path_factory):
 def tables(source, tmp_path_factory):
     out = tmp_path_factory.mktemp('tables') / 'out'
     summary = encode_folder(source, out)
-    assert f'entity   text {NUM_ENTITIES} x 384' in summary
+    assert f'entity   text {NUM_ENTITIES} x 384' in summary.format()
+    assert summary.to_dict()['shapes']['entity']['text'] == [NUM_ENTITIES, 384]
     return out
 
 
@@ -189,7 +190,7 @@ def test_splits_are_drawn_and_noted_where_there_are_none(source, tmp_path):
     dataset = MELFolder(source)
     folder = tmp_path / 'no_split'
     write_mel_folder(dataset.entities, [replace(mention, split='') for mention in dataset.mentions], folder)
-    assert 'Note: drawn by answer' in encode_folder(folder, tmp_path / 'out')
+    assert 'Note: drawn by answer' in encode_folder(folder, tmp_path / 'out').format()
     loaded = load_tables(tmp_path / 'out')
     answers = {name: {loaded.mentions[i].answer for i in rows} for name, rows in loaded.split.items()}
     assert list(answers) == ['train', 'val', 'test']
