@@ -29,7 +29,7 @@ from drin_pyg import DRINConv
 UPPER, LOWER = 'upper', 'lower'
 FITS = (UPPER, 'fits', LOWER)
 METADATA = ([UPPER, LOWER], [FITS])
-RATES = (0.002, 0.005, 0.01)  # learning rates to choose from
+RATES = (0.002, 0.01)  # learning rates to choose from
 
 
 def make_graph(degree: int = 10, wrong: float = 0.4, seed: int = 0) -> HeteroData:

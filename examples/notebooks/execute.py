@@ -19,7 +19,7 @@ def execute(path: Path, folder: Path, timeout: int = 600) -> nbformat.NotebookNo
     """The notebook with fresh outputs, executed in ``folder``; raises CellExecutionError at the first error."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=timeout, kernel_name='python3', record_timing=False,
-                            resources={'metadata': {'path': str(folder)}})
+                            coalesce_streams=True, resources={'metadata': {'path': str(folder)}})
     client.execute()
     notebook.metadata = nbformat.from_dict(METADATA)
     return notebook
