@@ -60,7 +60,8 @@ def test_examples_of_docstrings_run(module):
     for test in tests:
         runner.run(test, out=report.append)
     assert runner.summarize(verbose=False).failed == 0, ''.join(report)
-    assert sum(len(test.examples) for test in tests) == (ROOT / f"{module.replace('.', '/')}.py").read_text().count('>>> ')
+    text = ROOT.joinpath(*module.split('.')).with_suffix('.py').read_text(encoding='utf-8')
+    assert sum(len(test.examples) for test in tests) == text.count('>>> ')
 
 
 def test_what_most_programs_call_has_an_example():
