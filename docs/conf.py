@@ -31,6 +31,8 @@ exclude_patterns = ['_build', 'jupyter_execute']  # both are written by the buil
 
 myst_enable_extensions = ['deflist', 'dollarmath', 'fieldlist']
 nb_execution_mode = 'off'  # outputs are stored; `make notebooks` makes them anew
+nb_code_prompt_show = 'How this is drawn'
+nb_code_prompt_hide = 'How this is drawn'
 myst_heading_anchors = 3  # so that links to headings work as they do on the code's own site
 
 autosummary_generate = False  # the tables link to the same page
