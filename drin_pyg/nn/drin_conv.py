@@ -62,6 +62,15 @@ class DRINConv(torch.nn.Module):
           to ``[2, E]``; ``edge_weight_dict``: edge type to ``[E]`` (or ``[E, edge_dim]``)
         - **output:** ``x_dict``: output node type to ``[N, out_channels]``; ``edge_weight_dict``:
           output edge type to ``[E]`` (or ``[E, edge_dim]``)
+
+    Example:
+        >>> rates = ('user', 'rates', 'movie')
+        >>> conv = DRINConv(8, 16, metadata=(['user', 'movie'], [rates]))
+        >>> x_dict = {'user': torch.randn(3, 8), 'movie': torch.randn(2, 8)}
+        >>> edge_index_dict = {rates: torch.tensor([[0, 1, 2], [0, 0, 1]])}
+        >>> x_dict, weights = conv(x_dict, edge_index_dict, {rates: torch.tensor([0.9, 0.1, 0.5])})
+        >>> x_dict['movie'].shape, weights[rates].shape
+        (torch.Size([2, 16]), torch.Size([3]))
     """
 
     def __init__(
