@@ -32,10 +32,11 @@ def train(
                                                              'stopping.')] = None,
     max_pairs: Annotated[int | None, typer.Option(min=1, help='Mention-candidate pairs per batch.')] = None,
     seed: Annotated[int, typer.Option(help='Seed of parameters, order and dropout.')] = 0,
-    resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder.')] = False,
+    resume: Annotated[bool, typer.Option('--resume', help='Go on with a finished run, too, to more epochs. One '
+                                                             'that was stopped goes on by itself.')] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; the best epoch by validation MRR is kept."""
+    """Train a model; the best epoch by validation MRR is kept. Goes on where it was stopped."""
     from drin_pyg.files import read_yaml
     from drin_pyg.linking import calibrate
     from drin_pyg.training import Recipe, load_data, train_run
@@ -57,13 +58,18 @@ def train(
     loaded = load_data(data, not quiet)
     for note in loaded.notes.values():
         typer.echo(f'Note: {note}')
-    result = train_run(loaded, data, recipe, out, seed=seed, resume=resume, progress=not quiet)
-    typer.echo(f'Best validation MRR {result.best_val_mrr:.4f} in {result.epochs} epochs, {result.seconds:.0f} s. '
-               f'Run: {out}')
-    try:
-        calibrate(result.model, loaded, recipe, out)
-    except ValueError as error:  # too few mentions; the model is none the worse for it
-        typer.echo(f'Note: {error}')
+    found = []
+
+    def finish(trained) -> None:
+        try:
+            calibrate(trained, loaded, recipe, out)
+        except ValueError as error:  # too few mentions; the model is none the worse for it
+            found.append(f'Note: {error}')
+
+    result = train_run(loaded, data, recipe, out, seed=seed, resume=resume, progress=not quiet, finish=finish)
+    found.insert(0, f'Best validation MRR {result.best_val_mrr:.4f} in {result.epochs} epochs, {result.seconds:.0f} s. '
+                    f'Run: {out}')
+    typer.echo('\n'.join(found))
 
 
 @app.command()
@@ -114,12 +120,14 @@ def calibrate(
     quiet: Quiet = False,
 ) -> None:
     """Fit probabilities and the decision for NIL on the validation mentions of a run (`train` does it, too)."""
+    from drin_pyg.files import claim
     from drin_pyg.linking import calibrate as fit
     from drin_pyg.linking import format_calibration
     from drin_pyg.training import load_run
 
     recipe, model, data = load_run(run, progress=not quiet)
-    typer.echo(format_calibration(fit(model, data, recipe, run, nil_share=nil_share)))
+    with claim(run):
+        typer.echo(format_calibration(fit(model, data, recipe, run, nil_share=nil_share)))
 
 
 @app.command()

@@ -16,9 +16,11 @@ def demo(
 ) -> None:
     """Train DRIN on EmojiMEL, compare it with what it must beat, and write a report."""
     from drin_pyg.demo import format_table, run_demo, write_report
+    from drin_pyg.files import claim
 
-    results = run_demo(out, seeds=1 if quick else seeds, quick=quick, workers=workers, progress=not quiet)
-    page = write_report(results, out)
+    with claim(out):
+        results = run_demo(out, seeds=1 if quick else seeds, quick=quick, workers=workers, progress=not quiet)
+        page = write_report(results, out)
     typer.echo(format_table(results))
     typer.echo(f'\nReport: {page}')
     typer.echo(f'Link a mention of your own: drin-pyg link {out / "best"} --sentence ... --mention ... --image ...')

@@ -1,5 +1,4 @@
 import inspect
-import json
 import os
 import platform
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,7 +15,7 @@ from drin_pyg.experiments.table import StudyTable
 from drin_pyg.experiments.variant import DRIN, Study, Variant
 from drin_pyg.experiments.write_study import write_study
 from drin_pyg.features.tables_folder import read_manifest
-from drin_pyg.files import content_key, to_json, write_atomic
+from drin_pyg.files import LOCK, claim, content_key, read_record, to_json, write_record
 from drin_pyg.nn import DRIN as Model
 from drin_pyg.training import EMOJI, Recipe
 
@@ -72,7 +71,8 @@ def ablate(
     if quick:
         chosen = [replace(study, variants=tuple(variant.changed(variant.name, recipe={'max_epochs': 1})
                                                 for variant in study.variants)) for study in chosen]
-    _settle(out, source, base)
+    with claim(out, wait=True):
+        _settle(out, source, base)
     jobs = {run_folder(out, variant, seed): (variant, seed) for study in chosen for variant in study.variants
             for seed in range(seeds)}
     todo = {folder: job for folder, job in jobs.items() if not (folder / RESULT).is_file()}
@@ -122,15 +122,18 @@ def _settle(out: Path, source: str, base: Recipe) -> None:
         settings |= {'data': str(Path(source).resolve()), 'tables': read_manifest(source)['key']}
     path = out / SETTINGS
     if path.is_file():
-        found = json.loads(path.read_text(encoding='utf-8'))
+        try:
+            found = read_record(path)
+        except ValueError as error:
+            raise ValueError(f"'{path}' is damaged: {error}; name another folder") from error
         different = [name for name in settings if found.get(name) != settings[name]]
         if different:
             raise ValueError(f"'{out}' holds results with different {' and '.join(different)} ('{path}'); name another "
                              f"folder, or remove it")
         return
-    if out.exists() and any(out.iterdir()):
+    if any(path.name != LOCK for path in out.iterdir()):
         raise ValueError(f"'{out}' holds something else than results of experiments; name another folder")
-    write_atomic(path, json.dumps({**settings, 'machine': _machine()}, indent=2).encode())
+    write_record(path, {**settings, 'machine': _machine()})
 
 
 def _machine() -> dict[str, str]:

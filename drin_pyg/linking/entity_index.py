@@ -116,7 +116,8 @@ class EntityIndex:
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
-            raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing")
+            raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing; build one, which also "
+                                    f"removes what a killed process left")
         try:
             manifest = read_record(path)
             if manifest['format'] != FORMAT:

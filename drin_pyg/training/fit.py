@@ -83,7 +83,8 @@ def fit(
     checkpoint = ModelCheckpoint(last.parent, 'best', monitor='val_mrr', mode='max', enable_version_counter=False)
     # Its own callback: with `save_last`, Lightning would write it in epochs that set a new best only.
     latest = ModelCheckpoint(last.parent, last.stem, enable_version_counter=False)
-    callbacks = [Patience('val_mrr', mode='max', patience=patience), CurveFile(folder / 'metrics.csv'), checkpoint, latest]
+    callbacks = [Patience('val_mrr', mode='max', patience=patience), CurveFile(folder / 'metrics.csv'), checkpoint,
+                 latest]
     if progress:
         callbacks.append(TQDMProgressBar(leave=False))
     # Lightning's remarks on hardware it did not find are no news to whoever waits for the bar.
