@@ -174,7 +174,7 @@ def test_the_whole_way_from_files_to_a_linked_mention(own, tmp_path):
 
     # Tables that changed since the run was trained are refused by name.
     manifest = tmp_path / 'tables' / 'tables.json'
-    manifest.write_text(manifest.read_text().replace('"key": "', '"key": "0'))
+    write_record(manifest, {**read_record(manifest), 'key': '0'})
     changed = run('evaluate', tmp_path / 'run', '-q')
     assert changed.returncode == 2
     assert 'holds other tables' in changed.stderr

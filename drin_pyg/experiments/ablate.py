@@ -71,8 +71,7 @@ def ablate(
     if quick:
         chosen = [replace(study, variants=tuple(variant.changed(variant.name, recipe={'max_epochs': 1})
                                                 for variant in study.variants)) for study in chosen]
-    with claim(out, wait=True):
-        _settle(out, source, base)
+    _settle(out, source, base)
     jobs = {run_folder(out, variant, seed): (variant, seed) for study in chosen for variant in study.variants
             for seed in range(seeds)}
     todo = {folder: job for folder, job in jobs.items() if not (folder / RESULT).is_file()}
@@ -121,19 +120,19 @@ def _settle(out: Path, source: str, base: Recipe) -> None:
     if not is_packaged(source):  # other tables in the same folder are other data
         settings |= {'data': str(Path(source).resolve()), 'tables': read_manifest(source)['key']}
     path = out / SETTINGS
-    if path.is_file():
-        try:
-            found = read_record(path)
-        except ValueError as error:
-            raise ValueError(f"'{path}' is damaged: {error}; name another folder") from error
-        different = [name for name in settings if found.get(name) != settings[name]]
-        if different:
-            raise ValueError(f"'{out}' holds results with different {' and '.join(different)} ('{path}'); name another "
-                             f"folder, or remove it")
-        return
-    if any(path.name != LOCK for path in out.iterdir()):
-        raise ValueError(f"'{out}' holds something else than results of experiments; name another folder")
-    write_record(path, {**settings, 'machine': _machine()})
+    with claim(out, wait=True):
+        if not path.is_file():
+            if any(path.name != LOCK for path in out.iterdir()):
+                raise ValueError(f"'{out}' holds something else than results of experiments; name another folder")
+            write_record(path, {**settings, 'machine': _machine()})
+    try:
+        found = read_record(path)
+    except ValueError as error:
+        raise ValueError(f"'{path}' is damaged: {error}; name another folder") from error
+    different = [name for name in settings if found.get(name) != settings[name]]
+    if different:
+        raise ValueError(f"'{out}' holds results with different {' and '.join(different)} ('{path}'); name another "
+                         f"folder, or remove it")
 
 
 def _machine() -> dict[str, str]:

@@ -91,10 +91,10 @@ def _begin(folder: Path, request: dict[str, Any], resume: bool) -> None:
     else:
         try:
             known = read_record(path)
-            changed = [name for name in request if known[name] != request[name]]
+            changed = [name for name in {**known, **request} if known.get(name) != request.get(name)]
             differs = {f'recipe.{name}': (known['recipe'].get(name), value)
                        for name, value in request['recipe'].items() if known['recipe'].get(name) != value}
-            differs |= {name: (known[name], request[name]) for name in changed if name != 'recipe'}
+            differs |= {name: (known.get(name), request.get(name)) for name in changed if name != 'recipe'}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"'{path}' is damaged: {error}; name another folder, or remove this one") from error
         remedy = 'name another folder, or remove this one'
@@ -116,7 +116,7 @@ def _begin(folder: Path, request: dict[str, Any], resume: bool) -> None:
 def _describe(source: str | Path) -> dict[str, Any]:
     """The data of a run, so that others are known from it."""
     if is_packaged(source):
-        return {'format': FORMAT, 'data': str(source), 'tables': None}
+        return {'format': FORMAT, 'data': str(source)}
     return {'format': FORMAT, 'data': str(Path(source).resolve()), 'tables': read_manifest(source)['key']}
 
 

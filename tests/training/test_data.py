@@ -1,4 +1,3 @@
-import json
 
 import pytest
 
@@ -32,7 +31,8 @@ def test_vendors_that_cannot_be_read(encoded):
 @pytest.mark.parametrize('source', [EMOJI, SOURCE])
 def test_a_run_keeps_the_vendors(tmp_path, source):
     save_run(tmp_path, Recipe(), source)
-    assert json.loads((tmp_path / 'run.json').read_text()) == {'format': 1, 'data': source}
+    run = read_record(tmp_path / 'run.json')
+    assert run == {'format': 1, 'data': source, 'files': {'recipe.yaml': fingerprint(tmp_path / 'recipe.yaml')}}
 
 
 def test_a_folder_is_still_a_folder(tmp_path):
