@@ -2,8 +2,9 @@ r"""What is left of a command that was killed: started again, does it end as if 
 
 Training, encoding, building an index and a study, on a little data set, each in processes of their own that are
 killed (SIGKILL, with all processes they started) before and after every operation on files, and at random moments.
-The same call is then made again; a share of these is killed, too, and made once more. What the folder holds in the end is compared
-with that of a run that was never killed: bytes, except for seconds, and for an index's file names, which are random.
+The same call is then made again; a quarter of these are killed, too, and made once more. What the folder holds in the
+end is compared with that of a run that was never killed: bytes, except for seconds, and for an index's file names,
+which are random; of checkpoints all values.
 """
 
 import argparse
@@ -25,6 +26,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')  # processes are forked, which thr
 
 import torch
 from safetensors.torch import load_file
+from torch.utils._pytree import tree_flatten_with_path
 
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
 from drin_pyg.experiments import ablate
@@ -55,7 +57,11 @@ def train(tables: Path, folder: Path) -> None:
         except ValueError:  # too few mentions
             pass
 
-    train_run(data, tables, RECIPE, folder, progress=False, accelerator='cpu', finish=finish)
+    try:
+        train_run(data, tables, RECIPE, folder, progress=False, accelerator='cpu', finish=finish)
+    except FileExistsError:  # as the command says of a run that is finished
+        if not (folder / 'run.json').exists():
+            raise
 
 
 def build_index(run: Path, folder: Path) -> None:
@@ -85,7 +91,10 @@ def contents(kind: str, folder: Path) -> dict[str, object]:
             found[name] = [line.rpartition(',')[0] for line in path.read_text().splitlines()]  # without the seconds
         elif path.suffix == '.ckpt':
             checkpoint = torch.load(path, map_location='cpu', weights_only=True)
-            found[name] = {key: str(checkpoint[key]) for key in ('epoch', 'state_dict', 'optimizer_states', 'callbacks')}
+            for state in checkpoint['callbacks'].values():
+                state.pop('current_score', None)  # of an epoch that was no better; read by nothing
+            found[name] = [(place, x.numpy().tobytes() if isinstance(x, torch.Tensor) else x)
+                           for place, x in tree_flatten_with_path(checkpoint)[0]]
         else:
             found[name] = path.read_bytes()
     return found
@@ -214,8 +223,7 @@ def main(argv: list[str] | None = None) -> None:
         root = Path(root)
         make_source(root / 'source', 45)
         make_source(root / 'small', 180)
-        for job in (lambda folder: encode_folder(root / 'source', folder, 'text'),):
-            start(job, root / 'tables')
+        start(lambda folder: encode_folder(root / 'source', folder, 'text'), root / 'tables')
         start(partial(train, root / 'tables'), root / 'run')
         jobs = {
             'train': partial(train, root / 'tables'),

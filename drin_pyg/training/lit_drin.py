@@ -67,8 +67,13 @@ class LitDRIN(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.trainer.train_dataloader.set_epoch(self.current_epoch)
-        if self._random is not None:  # a run that goes on drops out what it would have dropped out
+
+    def on_train_batch_start(self, batch: HeteroData, batch_idx: int) -> None:
+        # A run that goes on drops out what it would have dropped out. Lightning asks for the batches before an epoch
+        # begins or after, and each time PyTorch draws a number; one is what an epoch takes.
+        if batch_idx == 0 and self._random is not None:
             torch.set_rng_state(self._random)
+            torch.empty((), dtype=torch.int64).random_()
 
     def on_train_epoch_end(self) -> None:
         self._random = torch.get_rng_state()
