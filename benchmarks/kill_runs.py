@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from torch.utils._pytree import tree_flatten_with_path
 
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
 from drin_pyg.experiments import ablate
-from drin_pyg.features import encode_folder, encode_rows, load_tables
+from drin_pyg.features import encode_folder, load_tables
 from drin_pyg.features.side_tables import side_tables
 from drin_pyg.linking import EntityIndex, calibrate
 from drin_pyg.training import Recipe, load_run, train_run
@@ -52,10 +53,8 @@ def train(tables: Path, folder: Path) -> None:
     data = load_tables(tables)
 
     def finish(model) -> None:
-        try:
+        with suppress(ValueError):  # too few mentions
             calibrate(model, data, RECIPE, folder)
-        except ValueError:  # too few mentions
-            pass
 
     try:
         train_run(data, tables, RECIPE, folder, progress=False, accelerator='cpu', finish=finish)
@@ -65,10 +64,12 @@ def train(tables: Path, folder: Path) -> None:
 
 
 def build_index(run: Path, folder: Path) -> None:
-    if (folder / 'index.json').exists():  # which the command refuses to write over
-        return
     _, model, data = load_run(run)
-    EntityIndex.build(model, side_tables(data.tables)[1], [entity.id for entity in data.entities], folder=folder)
+    try:
+        EntityIndex.build(model, side_tables(data.tables)[1], [entity.id for entity in data.entities], folder=folder)
+    except FileExistsError:
+        if not (folder / 'index.json').exists():
+            raise
 
 
 def study(tables: Path, folder: Path) -> None:
@@ -152,10 +153,8 @@ def start(job: Callable[[Path], None], folder: Path, at: int | None = None, afte
             os._exit(code)
     if after is not None:
         time.sleep(after)
-        try:
+        with suppress(ProcessLookupError):  # done before
             os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:  # done before
-            pass
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
         return -1

@@ -16,6 +16,7 @@ import yaml
 
 from drin_pyg.cli import main
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
+from drin_pyg.files import read_record, write_record
 from tests.evaluation.published_reference import write_folder
 from tests.features.tiny_models import save_clip
 

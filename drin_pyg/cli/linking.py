@@ -54,10 +54,10 @@ def index(
     _, model, data = load_run(run, progress=not quiet)
     if data.entities is None:
         raise ValueError(f"The data of '{run}' came as features alone; there is no knowledge base to link against")
-    if (run / INDEX / MANIFEST).exists():
-        if not force:
-            raise FileExistsError(f"'{run}' holds an index; --force writes over it")
-        with claim(run / INDEX):
+    with claim(run / INDEX):
+        if (run / INDEX / MANIFEST).exists():
+            if not force:
+                raise FileExistsError(f"'{run}' holds an index; --force writes over it")
             (run / INDEX / MANIFEST).unlink()  # its parts go when the new ones are there
     built = EntityIndex.build(model, side_tables(data.tables)[1], [entity.id for entity in data.entities],
                               dtype=getattr(torch, dtype), folder=run / INDEX, progress=not quiet)

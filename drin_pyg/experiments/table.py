@@ -99,7 +99,7 @@ class StudyTable:
 
         lines = []
         for variant in study.variants:
-            facts = [_read_result(folder) for folder in folders[variant.name]]
+            facts = [read_result(folder) for folder in folders[variant.name]]
             ranks = [load_file(folder / RANKS) for folder in folders[variant.name]]
             val = float(np.mean([np.mean(rank[VAL] <= 1) for rank in ranks]))
             for condition in (name for name in sorted(ranks[0]) if name != VAL):
@@ -175,8 +175,12 @@ class StudyTable:
         return '\n'.join([f'{self.study.name}: {self.study.question}', *lines])
 
 
-def _read_result(folder: Path) -> dict[str, Any]:
-    """What a run wrote of itself, if that and its ranks are as they were written."""
+def read_result(folder: Path) -> dict[str, Any]:
+    r"""What :func:`run_variant` wrote of a run.
+
+    Raises:
+        ValueError: If that, or its ranks, are not what was written, naming the folder.
+    """
     try:
         facts = read_record(folder / RESULT)
         for name, known in facts.get('files', {}).items():  # earlier versions knew no files

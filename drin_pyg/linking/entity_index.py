@@ -88,12 +88,12 @@ class EntityIndex:
             raise ValueError(f"'dtype' must be one of {', '.join(DTYPES)}, got {dtype}")
         manifest = {'format': FORMAT, 'model': model_key(model), 'config': model.config(),
                     'dtype': str(dtype).removeprefix('torch.'), 'parts': [], 'rows': None}
-        if folder is not None and (Path(folder) / MANIFEST).exists():
-            raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
         if folder is None:
             part, name = make_part(model, entities, ids, dtype, None, device, progress)
             return cls({**manifest, 'parts': [name]}, [part], None)
         with claim(folder := Path(folder)):
+            if (folder / MANIFEST).exists():
+                raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
             part, name = make_part(model, entities, ids, dtype, folder, device, progress)
             index = cls({**manifest, 'parts': [name]}, [part], None, folder)
             index._write_manifest()

@@ -2,6 +2,7 @@
 import pytest
 
 from drin_pyg.features import OfflineFeatures
+from drin_pyg.files import fingerprint, read_record
 from drin_pyg.training import EMOJI, Recipe, load_data, save_run
 
 SOURCE = 'emoji:mention=twemoji,entity=noto+fluent'
