@@ -89,14 +89,12 @@ def _begin(folder: Path, request: dict[str, Any], resume: bool) -> None:
         if not resume and ((folder / RUN).exists() or (folder / CHECKPOINT).exists()):
             raise FileExistsError(f"'{folder}' already holds a training run; resume it or name another folder")
     else:
-        try:
-            known = read_record(path)
-            changed = [name for name in {**known, **request} if known.get(name) != request.get(name)]
-            differs = {f'recipe.{name}': (known['recipe'].get(name), value)
-                       for name, value in request['recipe'].items() if known['recipe'].get(name) != value}
-            differs |= {name: (known.get(name), request.get(name)) for name in changed if name != 'recipe'}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"'{path}' is damaged: {error}; name another folder, or remove this one") from error
+        known = _read_request(path)
+        recipe = request['recipe']
+        differs = {f'recipe.{name}': (known['recipe'].get(name), recipe.get(name))
+                   for name in {**known['recipe'], **recipe} if known['recipe'].get(name) != recipe.get(name)}
+        differs |= {name: (known.get(name), request.get(name)) for name in {**known, **request}
+                    if name != 'recipe' and known.get(name) != request.get(name)}
         remedy = 'name another folder, or remove this one'
         if not resume and differs.keys() & {'recipe.max_epochs', 'versions'}:
             remedy += ', or resume the run (--resume)'
@@ -111,6 +109,16 @@ def _begin(folder: Path, request: dict[str, Any], resume: bool) -> None:
             return
     (folder / RUN).unlink(missing_ok=True)  # not finished any more
     write_record(path, request)
+
+
+def _read_request(path: Path) -> dict[str, Any]:
+    try:
+        request = read_record(path)
+        if not isinstance(request['recipe'], dict):
+            raise ValueError('it names no recipe')
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"'{path}' is damaged: {error}; train again, in another folder") from error
+    return request
 
 
 def _describe(source: str | Path) -> dict[str, Any]:
@@ -218,7 +226,7 @@ def check_run(folder: str | Path) -> None:
     _check_files(folder, read_record(folder / RUN), (RECIPE, CURVE))
     DRIN.from_pretrained(folder / 'model')
     if (folder / REQUEST).is_file():
-        read_record(folder / REQUEST)
+        _read_request(folder / REQUEST)
     for path in sorted((folder / 'checkpoints').glob('*.ckpt')):
         read_checkpoint(path)
 
