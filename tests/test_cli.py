@@ -19,6 +19,7 @@ import yaml
 import drin_pyg
 from drin_pyg.cli import main
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
+from drin_pyg.files import read_record, write_record
 from tests.evaluation.published_reference import write_folder
 from tests.features.tiny_models import save_clip
 
@@ -187,7 +188,7 @@ def test_the_whole_way_from_files_to_a_linked_mention(own, tmp_path):
 
     # Tables that changed since the run was trained are refused by name.
     manifest = tmp_path / 'tables' / 'tables.json'
-    manifest.write_text(manifest.read_text().replace('"key": "', '"key": "0'))
+    write_record(manifest, {**read_record(manifest), 'key': '0'})
     changed = run('evaluate', tmp_path / 'run', '-q')
     assert changed.returncode == 2
     assert 'holds other tables' in changed.stderr

@@ -10,6 +10,7 @@ import typer
 from drin_pyg.cli.app import app
 from drin_pyg.cli.audit import audit
 from drin_pyg.cli.card import card
+from drin_pyg.cli.check import check
 from drin_pyg.cli.data import convert, describe, encode, retrieve
 from drin_pyg.cli.diagnose import diagnose, explain
 from drin_pyg.cli.experiments import ablate
@@ -19,7 +20,7 @@ from drin_pyg.cli.missing import missing_module
 from drin_pyg.cli.model import calibrate, evaluate, parity, train
 from drin_pyg.cli.report import demo
 
-__all__ = ['ablate', 'app', 'audit', 'calibrate', 'card', 'convert', 'demo', 'describe', 'diagnose', 'encode',
+__all__ = ['ablate', 'app', 'audit', 'calibrate', 'card', 'check', 'convert', 'demo', 'describe', 'diagnose', 'encode',
            'evaluate', 'explain', 'explore', 'index', 'link', 'link_many', 'main', 'parity', 'retrieve', 'train']
 
 # What libraries say about themselves on import, here and in worker processes; nothing a user can act on.

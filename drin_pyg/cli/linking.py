@@ -43,22 +43,23 @@ def index(
     quiet: Quiet = False,
 ) -> None:
     """Store what scoring needs of a run's knowledge base, so that `link` maps it from disk instead of computing it."""
-    import shutil
-
     import torch
 
     from drin_pyg.features.side_tables import side_tables
+    from drin_pyg.files import claim
     from drin_pyg.linking import EntityIndex
+    from drin_pyg.linking.entity_index import MANIFEST
     from drin_pyg.linking.linker import INDEX
     from drin_pyg.training import load_run
 
     _, model, data = load_run(run, progress=not quiet)
     if data.entities is None:
         raise ValueError(f"The data of '{run}' came as features alone; there is no knowledge base to link against")
-    if (run / INDEX).is_dir():
-        if not force:
-            raise FileExistsError(f"'{run}' holds an index; --force writes over it")
-        shutil.rmtree(run / INDEX)
+    with claim(run / INDEX):
+        if (run / INDEX / MANIFEST).exists():
+            if not force:
+                raise FileExistsError(f"'{run}' holds an index; --force writes over it")
+            (run / INDEX / MANIFEST).unlink()  # its parts go when the new ones are there
     built = EntityIndex.build(model, side_tables(data.tables)[1], [entity.id for entity in data.entities],
                               dtype=getattr(torch, dtype), folder=run / INDEX, progress=not quiet)
     size = sum(path.stat().st_size for path in (run / INDEX).iterdir())

@@ -38,11 +38,12 @@ def train(
                                                              'stopping.')] = None,
     max_pairs: Annotated[int | None, typer.Option(min=1, help='Mention-candidate pairs per batch.')] = None,
     seed: Annotated[int, typer.Option(help='Seed of parameters, order and dropout.')] = 0,
-    resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder.')] = False,
+    resume: Annotated[bool, typer.Option('--resume', help='Go on with a finished run, too, to more epochs. One '
+                                                             'that was stopped goes on by itself.')] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; the best epoch by validation MRR is kept."""
+    """Train a model; the best epoch by validation MRR is kept. Goes on where it was stopped."""
     from drin_pyg.linking import calibrate
     from drin_pyg.training import Recipe, load_data, train_run
     from drin_pyg.vocabulary import RELATIONS
@@ -63,18 +64,22 @@ def train(
     loaded = load_data(data, not quiet)
     for note in loaded.notes.values():
         typer.echo(f'Note: {note}', err=json)
-    result = train_run(loaded, data, recipe, out, seed=seed, resume=resume, progress=not quiet)
-    if not json:
-        typer.echo(f'Best validation MRR {result.best_val_mrr:.4f} in {result.epochs} epochs, {result.seconds:.0f} s. '
-                   f'Run: {out}')
     calibration = None
-    try:
-        calibration = calibrate(result.model, loaded, recipe, out).figures
-    except ValueError as error:  # too few mentions; the model is none the worse for it
-        typer.echo(f'Note: {error}', err=json)
+
+    def finish(trained) -> None:
+        nonlocal calibration
+        try:
+            calibration = calibrate(trained, loaded, recipe, out).figures
+        except ValueError as error:  # too few mentions; the model is none the worse for it
+            typer.echo(f'Note: {error}', err=json)
+
+    result = train_run(loaded, data, recipe, out, seed=seed, resume=resume, progress=not quiet, finish=finish)
     if json:
         print_json({'run': str(out), 'best_val_mrr': result.best_val_mrr, 'epochs': result.epochs,
                     'seconds': result.seconds, 'calibration': calibration})
+    else:
+        typer.echo(f'Best validation MRR {result.best_val_mrr:.4f} in {result.epochs} epochs, {result.seconds:.0f} s. '
+                   f'Run: {out}')
 
 
 @app.command()
@@ -127,12 +132,14 @@ def calibrate(
     """Fit probabilities and the decision for NIL on the validation mentions of a run (`train` does it, too)."""
     from dataclasses import asdict
 
+    from drin_pyg.files import claim
     from drin_pyg.linking import calibrate as fit
     from drin_pyg.linking import format_calibration
     from drin_pyg.training import load_run
 
     recipe, model, data = load_run(run, progress=not quiet)
-    found = fit(model, data, recipe, run, nil_share=nil_share)
+    with claim(run):
+        found = fit(model, data, recipe, run, nil_share=nil_share)
     print_json(asdict(found)) if json else typer.echo(format_calibration(found))
 
 

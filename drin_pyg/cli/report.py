@@ -17,9 +17,11 @@ def demo(
 ) -> None:
     """Train DRIN on EmojiMEL, compare it with what it must beat, and write a report."""
     from drin_pyg.demo import format_table, plain_results, run_demo, write_report
+    from drin_pyg.files import claim
 
-    results = run_demo(out, seeds=1 if quick else seeds, quick=quick, workers=workers, progress=not quiet)
-    page = write_report(results, out)
+    with claim(out):
+        results = run_demo(out, seeds=1 if quick else seeds, quick=quick, workers=workers, progress=not quiet)
+        page = write_report(results, out)
     if json:
         print_json({**plain_results(results), 'report': str(page), 'run': str(out / 'best')})
         return

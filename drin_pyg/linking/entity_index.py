@@ -1,4 +1,3 @@
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +6,7 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.features.side_tables import SideTables
-from drin_pyg.files import check_format, write_atomic
+from drin_pyg.files import check_file, check_format, claim, fingerprint, read_record, write_record
 from drin_pyg.linking.index_part import OWN_NAMES, check_parts, make_part, new_name, unpack_ids
 from drin_pyg.linking.model_key import model_key
 from drin_pyg.linking.tensor_file import map_tensors, write_tensors
@@ -89,21 +88,26 @@ class EntityIndex:
             raise ValueError(f"'dtype' must be one of {', '.join(DTYPES)}, got {dtype}")
         manifest = {'format': FORMAT, 'model': model_key(model), 'config': model.config(),
                     'dtype': str(dtype).removeprefix('torch.'), 'parts': [], 'rows': None}
-        if folder is not None and (Path(folder) / MANIFEST).exists():
-            raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
-        part, name = make_part(model, entities, ids, dtype, Path(folder) if folder else None, device, progress)
-        index = cls({**manifest, 'parts': [name]}, [part], None, Path(folder) if folder else None)
-        if folder is not None:
+        if folder is None:
+            part, name = make_part(model, entities, ids, dtype, None, device, progress)
+            return cls({**manifest, 'parts': [name]}, [part], None)
+        with claim(folder := Path(folder)):
+            if (folder / MANIFEST).exists():
+                raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
+            part, name = make_part(model, entities, ids, dtype, folder, device, progress)
+            index = cls({**manifest, 'parts': [name]}, [part], None, folder)
             index._write_manifest()
         return index
 
     @classmethod
-    def load(cls, folder: str | Path, model: DRIN | None = None) -> 'EntityIndex':
+    def load(cls, folder: str | Path, model: DRIN | None = None, whole: bool = False) -> 'EntityIndex':
         r"""Maps an index that :meth:`build` or :meth:`save` wrote; rows are read from disk as they are needed.
 
         Args:
             folder: Where from.
             model: The model it must belong to, if that is to be checked at once.
+            whole: Whether to read all of it once and compare it with the digests of what was written. Files of up to
+                256 MiB are always compared; of larger ones, size and shapes.
 
         Raises:
             FileNotFoundError: If there is none, or one of its files is gone.
@@ -112,9 +116,10 @@ class EntityIndex:
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
-            raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing")
+            raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing; build one, which also "
+                                    f"removes what a killed process left")
         try:
-            manifest = json.loads(path.read_text(encoding='utf-8'))
+            manifest = read_record(path)
             check_format(manifest['format'], FORMAT)
             names = [*manifest['parts'], *([manifest['rows']] if manifest['rows'] else [])]
             if not manifest['parts'] or any(Path(name).name != name for name in names):
@@ -123,6 +128,8 @@ class EntityIndex:
             row = map_tensors(folder / manifest['rows'])['row'] if manifest['rows'] else None
             index = cls(manifest, parts, row, folder)
             check_parts(parts, row, index.dtype)
+            for name, known in manifest.get('files', {}).items():  # earlier versions knew the shapes alone
+                check_file(folder / Path(name).name, known, whole)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise ValueError(f"'{path}' is no readable index: {error}; build it again") from error
         if model is not None:
@@ -141,25 +148,43 @@ class EntityIndex:
         own = self.folder is not None and folder.resolve() == self.folder.resolve()
         if not own and (folder / MANIFEST).exists():
             raise FileExistsError(f"'{folder}' holds an index; name another folder")
-        names = list(self.manifest['parts'])
-        for i, part in enumerate(self.parts):
-            if not own or names[i] is None:
-                names[i] = new_name('part')
-                write_tensors(folder / names[i], {name: (x.dtype, tuple(x.shape)) for name, x in part.items()},
-                              lambda target, part=part: [target[name].copy_(x) for name, x in part.items()])
-        before, rows = self.manifest['rows'] if own else None, None
-        if self._row is not None:
-            rows = new_name('rows')
-            write_tensors(folder / rows, {'row': (torch.int64, tuple(self._row.shape))},
-                          lambda target: target['row'].copy_(self._row))
-        self.manifest, self.folder = {**self.manifest, 'parts': names, 'rows': rows}, folder
-        self._write_manifest()
-        if before is not None:
-            (folder / before).unlink(missing_ok=True)  # processes that mapped it keep it
+        with claim(folder):
+            if own:
+                self._check_unchanged()
+            names = list(self.manifest['parts'])
+            for i, part in enumerate(self.parts):
+                if not own or names[i] is None:
+                    names[i] = new_name('part')
+                    write_tensors(folder / names[i], {name: (x.dtype, tuple(x.shape)) for name, x in part.items()},
+                                  lambda target, part=part: [target[name].copy_(x) for name, x in part.items()])
+            rows = None
+            if self._row is not None:
+                rows = new_name('rows')
+                write_tensors(folder / rows, {'row': (torch.int64, tuple(self._row.shape))},
+                              lambda target: target['row'].copy_(self._row))
+            known = self.manifest.get('files', {}) if own else {}
+            self.manifest, self.folder = {**self.manifest, 'parts': names, 'rows': rows, 'files': known}, folder
+            self._write_manifest()
         return folder
 
+    def _check_unchanged(self) -> None:
+        """Raises ValueError if another process saved changes since this index was loaded: they would be lost."""
+        found = read_record(self.folder / MANIFEST)
+        names = [name for name in self.manifest['parts'] if name is not None]
+        if (found['parts'], found['rows']) != (names, self.manifest['rows']):
+            raise ValueError(f"The index in '{self.folder}' was changed since it was loaded; load it again, and change "
+                             f"that one")
+
     def _write_manifest(self) -> None:
-        write_atomic(self.folder / MANIFEST, json.dumps(self.manifest, indent=2).encode() + b'\n')
+        """Writes it, then removes what it does not name: rows as they were, and what killed processes left.
+        Processes that mapped a file keep it."""
+        names = [*self.manifest['parts'], *([self.manifest['rows']] if self.manifest['rows'] else [])]
+        known = self.manifest.get('files', {})
+        self.manifest['files'] = {name: known.get(name) or fingerprint(self.folder / name) for name in names}
+        write_record(self.folder / MANIFEST, self.manifest)
+        for path in self.folder.glob('*.safetensors'):
+            if path.name not in names and path.name.startswith(('part-', 'rows-')):
+                path.unlink()
 
     # Changing one
 

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from drin_pyg.files import check_format, write_atomic
+from drin_pyg.files import SHA256, check_format, stored_key, tensor_key, to_json, write_atomic
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
@@ -38,8 +38,9 @@ class PretrainedMixin:
         folder = Path(folder)
         state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
         config = {'format': FORMAT, 'class': type(self).__name__, **self.config()}
+        key = tensor_key(state, to_json(self.config()))  # of both files, in the one that is written last
         write_atomic(folder / CONFIG, json.dumps(config, indent=2).encode() + b'\n')
-        write_atomic(folder / WEIGHTS, save(state))
+        write_atomic(folder / WEIGHTS, save(state, {SHA256: key}))
         if card is not None:
             write_atomic(folder / CARD, card.encode())
         return folder
@@ -113,6 +114,9 @@ class PretrainedMixin:
             state = load_file(folder / WEIGHTS)
             model = cls.from_config(config).to(next(iter(state.values())).dtype)
             model.load_state_dict(state)
+            if stored_key(folder / WEIGHTS) not in (None, tensor_key(state, to_json(config))):
+                raise ValueError(f"'{CONFIG}' or '{WEIGHTS}' is not what was saved: damaged, or changed by hand; copy "
+                                 f"or train the model again")
         except (ValueError, TypeError, KeyError, RuntimeError, StopIteration, SafetensorError) as error:
             raise ValueError(f"'{name}' holds no {cls.__name__} that can be read: {error}") from error
         return model.eval()

@@ -1,3 +1,5 @@
+from typing import Any
+
 import lightning as L
 import torch
 from torch import Tensor
@@ -57,6 +59,7 @@ class LitDRIN(L.LightningModule):
         self.loss = loss
         self.lr = lr
         self._val_scores: list[Tensor] = []
+        self._random: Tensor | None = None  # state after the last epoch
 
     def forward(self, batch: HeteroData) -> Tensor:
         """Scores ``[P]`` of the pairs of a batch."""
@@ -64,6 +67,22 @@ class LitDRIN(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.trainer.train_dataloader.set_epoch(self.current_epoch)
+
+    def on_train_batch_start(self, batch: HeteroData, batch_idx: int) -> None:
+        # A run that goes on drops out what it would have dropped out. Lightning asks for the batches before an epoch
+        # begins or after, and each time PyTorch draws a number; one is what an epoch takes.
+        if batch_idx == 0 and self._random is not None:
+            torch.set_rng_state(self._random)
+            torch.empty((), dtype=torch.int64).random_()
+
+    def on_train_epoch_end(self) -> None:
+        self._random = torch.get_rng_state()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint['random'] = self._random
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._random = checkpoint.get('random')
 
     def training_step(self, batch: HeteroData, batch_idx: int) -> Tensor:
         loss = batch_loss(self.model, batch, LOSSES[self.loss])

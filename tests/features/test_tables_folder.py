@@ -1,4 +1,3 @@
-import json
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import torch
 
 from drin_pyg.datasets import DRINPreprocessed, EmojiMEL, MELFolder, write_mel_folder
 from drin_pyg.features import Candidates, encode_folder, load_tables, preprocessed_tables
+from drin_pyg.files import read_record, write_record
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, NODE_TYPES
 from tests.evaluation.published_reference import DEFAULTS, write_data
 from tests.features.tiny_models import save_clip
@@ -132,9 +132,9 @@ def test_array_that_is_a_pickle_is_refused(copy):
 @pytest.mark.parametrize('change', ['records', 'pictures', 'preset'])
 def test_tables_of_something_else_are_refused(source, copy, tmp_path, change):
     other, preset, options = shutil.copytree(source, tmp_path / 'source'), 'offline', {}
-    manifest = json.loads((copy / 'tables.json').read_text())
+    manifest = read_record(copy / 'tables.json')
     manifest['source']['source'] = str(other)
-    (copy / 'tables.json').write_text(json.dumps(manifest))
+    write_record(copy / 'tables.json', manifest)
     if change == 'records':
         lines = (other / 'mentions.jsonl').read_text().splitlines(keepends=True)
         (other / 'mentions.jsonl').write_text(''.join(lines[1:]))
