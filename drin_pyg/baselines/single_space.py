@@ -29,8 +29,8 @@ class SingleSpace(Baseline):
     mean counts; a missing one adds nothing, and a mention or entity with nothing at all scores 0.
 
     Training is by a softmax over *all* entities of the batch: the candidates of one mention are wrong answers for
-    the others too. With :math:`\mathbf{n}(\mathbf{x}) = \mathbf{x} / \lVert\mathbf{x}\rVert` and a learned :math:`\tau`,
-    for mention :math:`m` and entity :math:`c` (biases left out):
+    the others too. With :math:`\mathbf{n}(\mathbf{x}) = \mathbf{x} / \lVert\mathbf{x}\rVert` and a learned
+    :math:`\tau`, for mention :math:`m` and entity :math:`c` (biases left out):
 
     .. math::
         s_{mc} = e^{\tau} \, \langle \mathbf{n}(\mathbf{W}_1 \mathbf{t}_m + \mathbf{W}_2 \bar{\mathbf{i}}_m),
