@@ -14,7 +14,10 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+import typer
+import yaml
 
+from drin_pyg.cli import app
 from drin_pyg.datasets import EmojiMEL
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +95,31 @@ def test_metadata(built):
     assert {re.split('[<>=]', line)[0] for line in always} \
         == {re.split('[<>=]', line)[0] for line in PROJECT['dependencies']}
     assert 'drin-pyg = drin_pyg.cli:main' in commands
+
+
+def test_citation():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    paper = citation['preferred-citation']
+    assert (citation['cff-version'], citation['type'], paper['type']) == ('1.2.0', 'software', 'conference-paper')
+    assert citation['version'] == PROJECT['version']
+    assert citation['license'] == PROJECT['license']
+    for work in (citation, paper):  # what the schema asks for
+        assert {'title', 'authors'} <= set(work)
+        assert all(set(author) in ({'name'}, {'family-names', 'given-names'}) for author in work['authors'])
+    assert citation['message']
+
+
+@pytest.mark.parametrize('form', sorted((ROOT / '.github' / 'ISSUE_TEMPLATE').glob('[!c]*.yml')), ids=lambda p: p.stem)
+def test_issue_forms(form):
+    content = yaml.safe_load(form.read_text(encoding='utf-8'))
+    assert {'name', 'description', 'body'} <= set(content)
+    ids = [part['id'] for part in content['body']]
+    assert len(ids) == len(set(ids))
+    for part in content['body']:
+        assert part['type'] in ('input', 'textarea')
+        assert part['attributes']['label']
+    named = re.findall(r'drin-pyg ([a-z-]+)', form.read_text(encoding='utf-8'))
+    assert {name for name in named if not name.startswith('--')} <= set(typer.main.get_command(app).commands)
 
 
 @pytest.fixture(scope='module')

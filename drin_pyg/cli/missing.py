@@ -29,4 +29,4 @@ def missing_module(error: ModuleNotFoundError) -> str:
     if name not in EXTRAS:
         return str(error)
     return f"This needs '{name}', which is not installed; run `pip install 'drin_pyg[{EXTRAS[name]}]'`, or " \
-           f"'drin_pyg[demo]' for all that the commands need"
+           f"'drin_pyg[all]' for everything"
