@@ -1,3 +1,4 @@
+import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -5,7 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from drin_pyg.files import open_atomic
+from drin_pyg.files import write_atomic
 
 REMEDY = "remove the folder 'checkpoints' to train from the start"
 
@@ -19,8 +20,9 @@ class CheckpointFile(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Writes a checkpoint."""
-        with open_atomic(Path(path)) as file:
-            torch.save(checkpoint, file)
+        buffer = io.BytesIO()  # into a file, torch.save makes another error of a full disk
+        torch.save(checkpoint, buffer)
+        write_atomic(Path(path), buffer.getbuffer())
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
         """Reads a checkpoint, as :func:`read_checkpoint` does."""

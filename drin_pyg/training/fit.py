@@ -1,5 +1,6 @@
 import logging
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,9 @@ def fit(
     )
     start = time.perf_counter()
     module = LitDRIN(model, loss, lr).train()
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Checkpoint directory .* exists and is not empty')  # of a run that goes on
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     best = read_checkpoint(Path(checkpoint.best_model_path))
     module.load_state_dict(best['state_dict'])
     model = module.model.eval()
