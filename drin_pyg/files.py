@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+LONGEST_NAME = 255  # bytes; the system raises what is no word about the folder
+
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
@@ -52,6 +54,34 @@ def to_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
+def own_file(folder: Path, name: str) -> Path:
+    r"""A file of a folder that may come from a stranger, who is not to choose what else of this machine is read.
+
+    A link must end in its folder, as those of huggingface_hub's cache do, whose folders of one commit link to the
+    ``blobs`` beside them. The folder itself may be a link.
+
+    Args:
+        folder: The folder.
+        name: Name of the file, no path.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the name is a path, or a link that leads out of the folder.
+    """
+    path = folder / name
+    if name in ('', '.', '..') or Path(name).name != name or '\0' in name or len(os.fsencode(name)) > LONGEST_NAME:
+        raise ValueError(f"{name!r:.80} names no file of '{folder}'")
+    if not path.is_file():
+        raise FileNotFoundError(f"'{path}' is missing")
+    if path.is_symlink():
+        home, target = folder.resolve(), path.resolve()
+        stores = [home, *(above.parent / 'blobs' for above in home.parents if above.name == 'snapshots')]
+        if not any(target.is_relative_to(store) for store in stores):
+            raise ValueError(f"'{path}' is a link that leads out of its folder, to '{target}'; put a copy there, or "
+                             f"link to the whole folder")
+    return path
+
+
 def digest_file(path: str | Path) -> str:
     r"""SHA-256 of a file's bytes, read in pieces."""
     with open(path, 'rb') as file:
@@ -67,10 +97,19 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Without aliases: a few lines of them stand for gigabytes."""
+
+        def compose_node(self, parent, index):
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError('aliases are not taken here; write out what is meant')
+            return super().compose_node(parent, index)
+
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding='utf-8')) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"'{path}' is no YAML: {error}") from error
+        settings = yaml.load(Path(path).read_text(encoding='utf-8'), Loader) or {}
+    # A date or number that is none raises what Python raises; RecursionError comes of what is nested too deeply.
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        raise ValueError(f"'{path}' is no YAML: {str(error)[:1000]}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"'{path}' must hold 'name: value' lines, got {settings!r:.60}")
     return settings

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from drin_pyg.datasets import DRINPreprocessed, MELDataset, MELFolder, open_dataset, write_mel_folder
 from drin_pyg.datasets.open_dataset import EMOJI
-from drin_pyg.features.candidates import Candidates
+from drin_pyg.features.candidates import NIL, Candidates
 from drin_pyg.features.encode_rows import IN_MEMORY, Encoding
 from drin_pyg.features.feature_table import map_array
 from drin_pyg.features.mel_data import MELData, encode, split_index
@@ -24,7 +25,7 @@ from drin_pyg.features.preprocessed import preprocessed_data
 from drin_pyg.features.preset import ENTITY, MENTION
 from drin_pyg.features.presets import make_preset
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
-from drin_pyg.files import content_key, digest_file, to_json, write_atomic
+from drin_pyg.files import content_key, digest_file, own_file, to_json, write_atomic
 from drin_pyg.vocabulary import EDGE_TYPES, RELATIONS
 
 FORMAT = 1
@@ -175,10 +176,10 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding='utf-8'))
         found = manifest['format']
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"'{path}' is damaged: {error}; encode the data again") from error
     if found != FORMAT:
-        raise ValueError(f"'{path}' is of format {found}, and this version reads {FORMAT}; encode the data again")
+        raise ValueError(f"'{path}' is of format {found!r:.40}, and this version reads {FORMAT}; encode the data again")
     return manifest
 
 
@@ -195,6 +196,14 @@ def load_tables(folder: str | Path, how: Encoding = IN_MEMORY, **options: Any) -
         ValueError: If a file is damaged, or is not the one the tables were made with, naming it.
     """
     folder, manifest = Path(folder), read_manifest(folder)
+    try:
+        return _check_rows(_load(folder, manifest, how, options))
+    # What a manifest from elsewhere says reaches constructors as it is, of whatever kind.
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, SafetensorError) as error:
+        raise ValueError(f"'{folder / MANIFEST}' cannot be used: {str(error)[:1000]}") from error
+
+
+def _load(folder: Path, manifest: dict[str, Any], how: Encoding, options: dict[str, Any]) -> MELData:
     mention, entity = (_load_side(folder, manifest[name]) for name in SIDES)
     arrays = {name: _load_array(folder, entry) for name, entry in manifest['candidates'].items()}
     weight = {RELATIONS[name.removeprefix('weight_')]: arrays.pop(name) for name in list(arrays)
@@ -215,6 +224,21 @@ def load_tables(folder: str | Path, how: Encoding = IN_MEMORY, **options: Any) -
         preset.load_state(load_file(folder / STATE))
     return MELData(tables, candidates, split_index(dataset.mentions), dataset.mentions, dataset.entities, preset,
                    manifest['notes'])
+
+
+def _check_rows(data: MELData) -> MELData:
+    """The data, if its parts point at rows that are there."""
+    mentions, entities, lists = data.tables.num_mentions, data.tables.num_entities, data.candidates
+    gold = lists.entity if lists.gold is None else lists.gold
+    if lists.num_mentions != mentions or (data.entities is not None and (len(data.mentions), len(data.entities))
+                                          != (mentions, entities)):
+        raise ValueError('features, records and candidates are not of as many mentions and entities')
+    for name, rows, first, end in (('candidates', lists.entity, 0, entities), ('answers', gold, NIL, entities),
+                                   *((f"rows of the split '{name}'", rows, 0, mentions)
+                                     for name, rows in data.split.items())):
+        if rows.numel() and not first <= int(rows.min()) <= int(rows.max()) < end:
+            raise ValueError(f"the {name} point at row {int(rows.min())} or {int(rows.max())}, but there are {end}")
+    return data
 
 
 def _save_side(folder: Path, name: str, side: SideTables) -> dict[str, dict]:
@@ -251,7 +275,7 @@ def _save_array(folder: Path, name: str, x: Tensor) -> dict[str, Any]:
 
 
 def _load_array(folder: Path, entry: dict[str, Any]) -> Tensor:
-    path = folder / Path(entry['file']).name
+    path = own_file(folder, entry['file'])
     x = map_array(path)
     if list(x.shape) != entry['shape'] or str(x.dtype) != f"torch.{entry['dtype']}":
         raise ValueError(f"'{path}' holds {x.dtype} {list(x.shape)}, but the tables were made with {entry['dtype']} "

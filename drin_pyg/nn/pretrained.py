@@ -3,7 +3,9 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from drin_pyg.files import write_atomic
+import torch
+
+from drin_pyg.files import own_file, write_atomic
 
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 REPO_ID = re.compile(r'\w[\w.-]*/\w[\w.-]*')  # 'user/name'; the hub checks it closely
@@ -102,18 +104,38 @@ class PretrainedMixin:
             if not (folder / file).is_file():
                 raise FileNotFoundError(f"'{name}' holds no saved {cls.__name__}: '{file}' is missing")
         try:
-            config = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
+            config, weights = (own_file(folder, file) for file in (CONFIG, WEIGHTS))
+            config = json.loads(config.read_text(encoding='utf-8'))
             if not isinstance(config, dict):
                 raise ValueError(f"'{CONFIG}' holds no JSON object")
             found = config.pop('class', None)
             if found != cls.__name__:
                 raise ValueError(f"it was saved as {found!r}")
-            state = load_file(folder / WEIGHTS)
+            state = load_file(weights)
+            cls._check_sizes(config, state)
             model = cls.from_config(config).to(next(iter(state.values())).dtype)
             model.load_state_dict(state)
-        except (ValueError, TypeError, KeyError, RuntimeError, StopIteration, SafetensorError) as error:
-            raise ValueError(f"'{name}' holds no {cls.__name__} that can be read: {error}") from error
+            if broken := [key for key, value in state.items() if not bool(value.isfinite().all())]:
+                raise ValueError(f"'{broken[0]}' holds NaN or infinite values")
+        # What a file from a stranger says reaches constructors as it is, of whatever kind; RecursionError comes of JSON
+        # that is nested too deeply.
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, StopIteration,
+                SafetensorError) as error:
+            raise ValueError(f"'{name}' holds no {cls.__name__} that can be read: {str(error)[:1000]}") from error
         return model.eval()
+
+
+    @classmethod
+    def _check_sizes(cls, config: dict, state: dict) -> None:
+        """Refuses a configuration that asks for other parameters than are there, before memory is taken for them."""
+        layers = config.get('num_layers', 0)
+        if not isinstance(layers, int) or layers > len(state):  # each has a parameter at least
+            raise ValueError(f"'num_layers' is {layers!r:.40}, but there are {len(state)} parameters")
+        with torch.device('meta'):
+            claimed = cls.from_config(config).state_dict()
+        for name, value in claimed.items():
+            if name in state and not torch.nn.parameter.is_lazy(value) and value.shape != state[name].shape:
+                raise ValueError(f"'{name}' is {list(state[name].shape)}, and {list(value.shape)} by '{CONFIG}'")
 
 
 def _download(repo_id: str, revision: str | None, token: str | None) -> Path:

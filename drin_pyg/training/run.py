@@ -119,8 +119,10 @@ def load_run(
     try:
         run = json.loads((folder / RUN).read_text(encoding='utf-8'))
         own, key = run['data'], run.get('tables')
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"'{folder / RUN}' is damaged: {error}") from error
+        if not isinstance(own, str) or '\0' in own:
+            raise ValueError(f"'data' is {own!r:.60}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"'{folder / RUN}' is damaged: {str(error)[:1000]}") from error
     model = DRIN.from_pretrained(folder / 'model')
     if source is None and key is not None and read_manifest(own)['key'] != key:
         raise ValueError(f"'{own}' holds other tables than those the run '{folder}' was trained on; name the data to "
@@ -129,10 +131,20 @@ def load_run(
 
 
 def read_curve(folder: str | Path) -> list[dict[str, float]]:
-    r"""Training curve of a run: one record per epoch with what Lightning logged."""
+    r"""Training curve of a run: one record per epoch with what Lightning logged.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a line of the file is not such a record.
+    """
     epochs: dict[int, dict[str, float]] = {}
-    with open(Path(folder) / 'metrics.csv', newline='', encoding='utf-8') as file:
-        for row in csv.DictReader(file):
-            record = epochs.setdefault(int(row['epoch']), {'epoch': int(row['epoch']) + 1})
-            record.update({key: float(value) for key, value in row.items() if value and key not in ('epoch', 'step')})
+    path = Path(folder) / 'metrics.csv'
+    try:
+        with open(path, newline='', encoding='utf-8') as file:
+            for row in csv.DictReader(file):
+                record = epochs.setdefault(int(row['epoch']), {'epoch': int(row['epoch']) + 1})
+                record.update({key: float(value) for key, value in row.items()
+                               if value and key not in ('epoch', 'step')})
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ValueError(f"'{path}' is no training curve: {str(error)[:200]}") from error
     return [epochs[epoch] for epoch in sorted(epochs)]
