@@ -51,13 +51,15 @@ class Format(NamedTuple):
         read: Reads the folder, and raises AssertionError if what it is given contradicts itself.
         damaged: Patterns of the files that are damaged.
         share: Of the cases, relative to other formats.
-        errors: What may be raised; a ValueError or OSError must name the folder or a file of it.
+        alone: Whether the damaged file is read by itself.
+        errors: What may be raised; the message must name the folder or a file of it.
     """
 
     write: Callable[[Path], object]
     read: Callable[[Path], object]
     damaged: tuple[str, ...] = ('*', )
     share: float = 1
+    alone: bool = False
     errors: tuple[type[Exception], ...] = (ValueError, FileNotFoundError)
 
 
@@ -303,9 +305,9 @@ def _turned() -> bytes:
     return exif.tobytes()
 
 
-def read_picture(folder: Path) -> None:
+def read_picture(place: Path) -> None:
     from drin_pyg.datasets import Picture
-    for path in sorted(folder.iterdir()):
+    for path in [place] if place.is_file() else sorted(place.iterdir()):
         image = Picture(path).open()
         assert image.mode == 'RGB'
         assert min(image.size) > 0
@@ -330,15 +332,15 @@ FORMATS: dict[str, Format] = {
     'published arrays': Format(write_folder, read_preprocessed, ('*.npy', ), 2),
     'published arrays, WikiMEL': Format(lambda folder: write_folder(folder, dataset='wikimel'), read_preprocessed,
                                         ('*.npy', 'qid2idx.json')),
-    'published model': Format(lambda folder: write_folder(folder, steps=2), published_parity, ('*.json', '*.npz'), 0.5),
+    'published model': Format(lambda folder: write_folder(folder, steps=1), published_parity, ('*.json', '*.npz'), 0.3),
     'feature table': Format(write_table, read_table, ('table/*', ), 2),
-    'tables': Format(write_tables, read_tables, ('tables/*.*', 'tables/data/*.jsonl'), 0.5),
+    'tables': Format(write_tables, read_tables, ('tables/*.*', 'tables/data/*.jsonl'), 0.7),
     'tables, features alone': Format(write_features, read_tables, ('tables/*', )),
     'model': Format(lambda folder: model().save_pretrained(folder / 'model'), read_model, ('model/*', ), 2),
     'index': Format(write_index, read_index, ('index/*', ), 2),
     'run': Format(write_run, read_run, ('run/*.*', 'run/model/*'), 1),
     'recipe': Format(write_settings, read_settings, share=2),
-    'lines to link': Format(write_lines, read_lines, ('*.jsonl', '*.png'), 0.5),
-    **{name: Format(write_picture(name), read_picture, share=3 if name in ('png', 'jpeg', 'webp', 'gif', 'tiff')
-                    else 1) for name in PICTURES},
+    'lines to link': Format(write_lines, read_lines, ('*.jsonl', '*.png'), 0.3),
+    **{name: Format(write_picture(name), read_picture, share=4 if name in ('png', 'jpeg', 'webp', 'gif', 'tiff')
+                    else 0.5 if name in ('dds', 'icns', 'avif') else 1.5, alone=True) for name in PICTURES},
 }

@@ -162,7 +162,7 @@ def work(pipe: Connection, name: str, place: Path, seed: int, memory: float) -> 
         except EOFError:
             return
         path = _damage(f'{seed} {name} {number}', case, content)
-        pipe.send(_outcome(own, case))
+        pipe.send(_outcome(own, case / path if own.alone else case, case))
         (case / path).write_bytes(content[path])
         if number % 500 == 0:
             os.ftruncate(log, 0)
@@ -181,10 +181,10 @@ def _damage(seed: str, case: Path, content: dict[Path, bytes]) -> Path:
     return path
 
 
-def _outcome(own, case: Path) -> tuple[str, str]:
+def _outcome(own, what: Path, case: Path) -> tuple[str, str]:
     start = time.perf_counter()
     try:
-        own.read(case)
+        own.read(what)
         return RIGHT, ''
     except own.errors as error:
         message = str(error)

@@ -145,9 +145,9 @@ def _read_config(path: Path) -> dict:
         if wrong := sorted(enabled.keys() ^ RELATIONS.keys()):
             raise ValueError(f"'relations_enabled' must say of {', '.join(RELATIONS)} whether each is on; it is wrong "
                              f"about '{wrong[0]:.40}'")
-        for key in ('adam_lr', 'margin'):
-            if not isinstance(config[key], int | float):
-                raise ValueError(f"'{key}' must be a number, got {config[key]!r:.40}")
+        for key, value in (*enabled.items(), *((key, config[key]) for key in ('adam_lr', 'margin'))):
+            if not isinstance(value, int | float):
+                raise ValueError(f"'{key}' must be a number, got {value!r:.40}")
     return config
 
 
