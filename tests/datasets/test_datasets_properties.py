@@ -10,8 +10,8 @@ from tests.strategies import json_values
 
 text = st.text(max_size=12)
 ENTITY = {'id': 'Q1', 'name': 'Paris', 'description': 'a city', 'images': ['a.png']}
-MENTION = {'id': 'm', 'sentence': 'In Paris.', 'mention': 'Paris', 'start': 3, 'end': 8, 'images': [], 'captions': ['x'],
-           'answer': 'Q1', 'candidates': ['Q1'], 'split': 'train'}
+MENTION = {'id': 'm', 'sentence': 'In Paris.', 'mention': 'Paris', 'start': 3, 'end': 8, 'images': [],
+           'captions': ['x'], 'answer': 'Q1', 'candidates': ['Q1'], 'split': 'train'}
 
 
 @st.composite

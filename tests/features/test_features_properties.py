@@ -1,6 +1,7 @@
 """Lists and tables of any numbers: what holds is kept as it is, and what does not is named."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -22,12 +23,12 @@ def test_lists_stay_what_they_are(lists, data):
     gold = data.draw(st.lists(st.integers(-1, 9), min_size=len(lists), max_size=len(lists)))
     candidates = Candidates.from_lists(lists, gold)
     ptr = candidates.ptr.tolist()
-    assert [candidates.entity[a:b].tolist() for a, b in zip(ptr, ptr[1:], strict=False)] == lists
+    assert [candidates.entity[a:b].tolist() for a, b in pairwise(ptr)] == lists
     assert candidates.y.tolist() == [e == g for own, g in zip(lists, gold, strict=True) for e in own]
     assert candidates.mention.tolist() == [m for m, own in enumerate(lists) for _ in own]
     chosen = data.draw(st.lists(st.integers(0, len(lists) - 1), max_size=6)) if lists else []
     part = candidates.select(torch.tensor(chosen, dtype=torch.long))
-    assert [part.entity[a:b].tolist() for a, b in zip(part.ptr.tolist(), part.ptr[1:].tolist(), strict=False)] == [
+    assert [part.entity[a:b].tolist() for a, b in pairwise(part.ptr.tolist())] == [
         lists[m] for m in chosen]
     assert part.gold.tolist() == [gold[m] for m in chosen]
 
@@ -39,7 +40,7 @@ def test_any_pointers_hold_or_are_refused(ptr, entity, gold):
     if holds:
         assert Candidates(*tensors).num_pairs == len(entity)
     else:
-        with pytest.raises(ValueError, match="'ptr'|'gold'"):
+        with pytest.raises(ValueError, match=r"'ptr'|'gold'"):
             Candidates(*tensors)
 
 
@@ -99,7 +100,7 @@ def test_tables_that_do_not_fit_are_named(world, node_type, edge_type, damage, d
     if damage in ('nan', 'inf') and value.numel() == 0:
         PairTables(x, weight, ptr)
         return
-    with pytest.raises(ValueError, match='must|lacks|holds|rows|has|differ'):
+    with pytest.raises(ValueError, match=r'must|lacks|holds|rows|has|differ'):
         PairTables(x, weight, ptr)
 
 

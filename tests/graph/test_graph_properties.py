@@ -53,7 +53,8 @@ def test_a_batch_is_its_graphs(data, world, context):
 
 @given(worlds(), contexts)
 def test_a_compact_batch_has_the_same_rows(world, context):
-    plain, compact = (candidate_batch(world.tables, world.candidates, context=context, compact=c) for c in (False, True))
+    plain, compact = (candidate_batch(world.tables, world.candidates, context=context, compact=c)
+                      for c in (False, True))
     validate(compact)
     for node_type in NODE_TYPES:
         store = compact[node_type]
@@ -108,7 +109,7 @@ def test_rows_that_are_not_there_are_named(world, context, mention, entity):
     if 0 <= mention < num_mentions and 0 <= entity < num_entities:
         validate(pair_graph(world.tables, mention, entity))
     else:
-        with pytest.raises(IndexError, match='There is no (mention|entity) -?[0-9]'):
+        with pytest.raises(IndexError, match=r'There is no (mention|entity) -?[0-9]'):
             pair_graph(world.tables, mention, entity)
     if not 0 <= mention < num_mentions:
         with pytest.raises(IndexError, match='There is no mention'):
@@ -137,5 +138,5 @@ def test_validate_finds_what_does_not_hold(world, edge_type, node_type, bad, dat
         store.edge_index = store.edge_index - 10**6
     else:
         vertices.x = vertices.x.clone().fill_(bad)
-    with pytest.raises(ValueError, match='data|graph'):
+    with pytest.raises(ValueError, match=r'data|graph'):
         validate(batch)
