@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOCK = '.lock'
 SHA256 = 'sha256'
+LONGEST_NAME = 255  # bytes; the system raises what is no word about the folder
 READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: a third of a second
 
 
@@ -31,7 +32,6 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
-
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
@@ -139,6 +139,34 @@ def check_format(found: Any, known: int) -> None:
         raise ValueError(f"it is of format {found!r}, and this version of drin_pyg reads {known}{newer}")
 
 
+def own_file(folder: Path, name: str) -> Path:
+    r"""A file of a folder that may come from a stranger, who is not to choose what else of this machine is read.
+
+    A link must end in its folder, as those of huggingface_hub's cache do, whose folders of one commit link to the
+    ``blobs`` beside them. The folder itself may be a link.
+
+    Args:
+        folder: The folder.
+        name: Name of the file, no path.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the name is a path, or a link that leads out of the folder.
+    """
+    path = folder / name
+    if name in ('', '.', '..') or Path(name).name != name or '\0' in name or len(os.fsencode(name)) > LONGEST_NAME:
+        raise ValueError(f"{name!r:.80} names no file of '{folder}'")
+    if not path.is_file():
+        raise FileNotFoundError(f"'{path}' is missing")
+    if path.is_symlink():
+        home, target = folder.resolve(), path.resolve()
+        stores = [home, *(above.parent / 'blobs' for above in home.parents if above.name == 'snapshots')]
+        if not any(target.is_relative_to(store) for store in stores):
+            raise ValueError(f"'{path}' is a link that leads out of its folder, to '{target}'; put a copy there, or "
+                             f"link to the whole folder")
+    return path
+
+
 def digest_file(path: str | Path) -> str:
     r"""SHA-256 of a file's bytes, read in pieces."""
     with open(path, 'rb') as file:
@@ -201,11 +229,14 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If it is no JSON object, or not what was written.
     """
-    record = json.loads(path.read_text(encoding='utf-8'))
-    if not isinstance(record, dict):
-        raise ValueError('it holds no JSON object')
-    if record.pop(SHA256, key := _record_key(record)) != key:
-        raise ValueError('its content is not what was written')
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(record, dict):
+            raise ValueError('it holds no JSON object')
+        if record.pop(SHA256, key := _record_key(record)) != key:
+            raise ValueError('its content is not what was written')
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None
     return record
 
 
@@ -227,10 +258,19 @@ def read_yaml(path: str | Path, known: int = 1) -> dict[str, Any]:
     """
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Without aliases: a few lines of them stand for gigabytes."""
+
+        def compose_node(self, parent, index):
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError('aliases are not taken here; write out what is meant')
+            return super().compose_node(parent, index)
+
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding='utf-8')) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"'{path}' is no YAML: {error}") from error
+        settings = yaml.load(Path(path).read_text(encoding='utf-8'), Loader) or {}
+    # A date or number that is none raises what Python raises; RecursionError comes of what is nested too deeply.
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError) as error:
+        raise ValueError(f"'{path}' is no YAML: {str(error)[:1000]}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"'{path}' must hold 'name: value' lines, got {settings!r:.60}")
     try:

@@ -6,9 +6,16 @@ import os
 os.environ['HF_HUB_OFFLINE'] = '1'
 
 import torch
+from hypothesis import HealthCheck, settings
 
 from tests.run_folder import emoji_data, run_folder  # noqa: F401
 from tests.world import single_world, world  # noqa: F401
 
 # The graphs here are tiny: on busy cores, threads that wait for one another take ten times as long.
 torch.set_num_threads(1)
+
+# The same cases in every run of the suite; `--hypothesis-profile=thorough` draws many more, and others each time.
+QUIET = {'deadline': None, 'suppress_health_check': [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile('suite', derandomize=True, database=None, max_examples=40, **QUIET)
+settings.register_profile('thorough', database=None, max_examples=1000, print_blob=True, **QUIET)
+settings.load_profile('suite')

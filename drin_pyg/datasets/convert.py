@@ -112,7 +112,8 @@ class _Images:
                 path = self._new(f'{image.size}'.encode() + image.tobytes(), '.png')
                 if not path.exists():
                     image.save(path)
-            elif self.copy and picture.path.is_file():
+            elif self.copy:
+                picture.open()  # records may come from a stranger, and what is copied be given away: pictures alone
                 content = picture.path.read_bytes()
                 path = self._new(content, picture.path.suffix)
                 path.write_bytes(content)

@@ -6,6 +6,7 @@ from drin_pyg.datasets.gzip_lines import read_gzip_lines
 from drin_pyg.datasets.knowledge_base import EntityList
 from drin_pyg.datasets.mel_dataset import MELDataset
 from drin_pyg.datasets.picture import Picture
+from drin_pyg.datasets.raw_files import check, field, identifier
 from drin_pyg.datasets.records import Entity, Mention
 
 CELL, COLUMNS = 64, 43  # sprite sheets: pixels of a cell, cells of a row
@@ -80,22 +81,36 @@ class EmojiMEL(MELDataset):
         )
 
     def read_mentions(self) -> Iterator[Mention]:
-        for record in read_gzip_lines(self.folder / 'mentions.jsonl.gz'):
-            row = record['entity']
-            own = (FLUENT if record['vendor'] == FLUENT else TWEMOJI, )
-            yield Mention(
-                id=str(record['id']),
-                surface=record['surface'],
-                sentence=record['text'],
-                pictures=self._pictures(row, own if self.mention_vendors is None else self.mention_vendors),
-                answer=self._entity_records[row]['id'],
-                candidates=tuple(self._entity_records[c]['id'] for c in record['cand']),
-                split=record['split'],
-            )
+        _ = self._entity_records  # errors in there are not those of a mention's line
+        yield from read_gzip_lines(self.folder / 'mentions.jsonl.gz', self._mention)
+
+    def _mention(self, record: dict) -> Mention:
+        row = self._row(record.get('entity'))
+        own = (FLUENT if record.get('vendor') == FLUENT else TWEMOJI, )
+        rows = record.get('cand')
+        if not isinstance(rows, list):
+            raise ValueError(f"'cand' must be a list, got {rows!r:.60}")
+        return Mention(
+            id=identifier(record),
+            surface=field(record, 'surface', str),
+            sentence=field(record, 'text', str),
+            pictures=self._pictures(row, own if self.mention_vendors is None else self.mention_vendors),
+            answer=self._entity_records[row]['id'],
+            candidates=tuple(self._entity_records[self._row(candidate)]['id'] for candidate in rows),
+            split=field(record, 'split', str),
+        )
+
+    def _row(self, value: object) -> int:
+        row, count = check(value, int, 'a row'), len(self._entity_records)
+        if not 0 <= row < count:
+            raise ValueError(f"row {row!s:.20} is none of the {count} entities")
+        return row
 
     @cached_property
     def _entity_records(self) -> list[dict]:
-        return list(read_gzip_lines(self.folder / 'entities.jsonl.gz'))
+        return list(read_gzip_lines(self.folder / 'entities.jsonl.gz', lambda record: {
+            **{name: field(record, name, str) for name in ('id', 'name', 'description')},
+            'fluent': bool(record.get('fluent'))}))
 
     @cached_property
     def _fluent_cells(self) -> dict[int, int]:

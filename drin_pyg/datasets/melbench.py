@@ -102,7 +102,7 @@ class MELBench(MELDataset):
                         )
         if strangers := split_of.keys() - seen:
             name = min(strangers)
-            raise ValueError(f"'{parts[split_of[name]]}': the id '{name}' is that of no record in '{whole}'")
+            raise ValueError(f"'{parts[split_of[name]]}': the id '{name:.80}' is that of no record in '{whole}'")
 
     def _flatten(self, key: str, record: dict) -> list[tuple[tuple[str, ...], str, str]]:
         """Each mention of a record: the names it goes by (its id first), its words and its answer."""
@@ -142,7 +142,7 @@ def _split_of(parts: dict[str, Path]) -> dict[str, str]:
                 ids = [identifier(item if isinstance(item, dict) else {'id': item}) for item in content]
         for name in ids:
             if split_of.setdefault(name, split) != split:
-                raise ValueError(f"'{path}': the id '{name}' is in '{parts[split_of[name]]}' too")
+                raise ValueError(f"'{path}': the id '{name:.80}' is in '{parts[split_of[name]]}' too")
     return split_of
 
 
@@ -172,6 +172,6 @@ def _candidates(path: Path) -> dict[str, tuple[str, ...]]:
         if len(qids) != width:
             raise ValueError(f"'{path}', line {number}: {len(qids)} candidates, where the first line has {width}")
         if name in candidates:
-            raise ValueError(f"'{path}', line {number}: the id '{name}' had a line before")
+            raise ValueError(f"'{path}', line {number}: the id '{name:.80}' had a line before")
         candidates[name] = tuple(qids)
     return candidates

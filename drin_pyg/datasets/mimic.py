@@ -46,7 +46,9 @@ def read_entities(folder: Path, images: PictureFolder) -> EntityList:
 
 def read_mentions(folder: Path, prefix: str, images: PictureFolder, split: str | None = None) -> Iterator[Mention]:
     r"""The mentions of a split; of all for None."""
-    qids = {number: qid.strip() for qid, number in read_json(folder / NUMBERS, dict).items()}
+    numbers = read_json(folder / NUMBERS, dict)
+    with located(folder / NUMBERS):
+        qids = {check(number, int, f"the number of '{qid}'"): qid.strip() for qid, number in numbers.items()}
     for name, word in WORDS.items():
         if split in (None, name):
             path = folder / f'{prefix}_{word}.json'

@@ -4,11 +4,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
+
+import numpy as np
 
 NIL = 'nil'  # how the published files mark an answer outside the knowledge base
 NEEDED = object()
+LONGEST_MESSAGE = 1000  # characters of an error that a file's content may fill
 KIND_NAMES = {str: 'a string', int: 'a whole number', list: 'a list', dict: 'an object'}
 
 
@@ -18,7 +21,9 @@ def located(path: Path, place: str = '') -> Iterator[None]:
     try:
         yield
     except (ValueError, RecursionError) as error:  # the latter from JSON that is nested too deeply
-        raise ValueError(f"'{path}'{f', {place}' if place else ''}: {error}") from error
+        text = str(error)
+        more = ' ...' if len(text) > LONGEST_MESSAGE else ''
+        raise ValueError(f"'{path}'{f', {place:.80}' if place else ''}: {text[:LONGEST_MESSAGE]}{more}") from error
 
 
 def read_json(path: Path, *kinds: type) -> Any:
@@ -33,6 +38,26 @@ def read_json(path: Path, *kinds: type) -> Any:
             expected = ' or '.join(KIND_NAMES[kind] for kind in kinds)
             raise ValueError(f"{expected} was expected, got {content!r:.60}")
         return content
+
+
+def read_array(path: Path, mode: Literal['r', 'c'] = 'r') -> np.ndarray:
+    r"""A ``.npy`` file, mapped: read from disk as it is needed, never larger in memory than it is on disk.
+
+    Args:
+        path: The file.
+        mode: ``"r"`` for an array that cannot be written to, ``"c"`` for one that can, but never to the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no array of numbers, or shorter than it says, naming it.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode=mode)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"'{path}' is missing") from None
+    # What reads the header, a Python literal, raises what comes to hand, down to TokenError and RecursionError.
+    except Exception as error:
+        raise ValueError(f"'{path}' is not a readable .npy array: {error!s:.200}") from error
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -1,6 +1,5 @@
 r"""Does a folder with the published implementation's numbers get the same numbers from ours?"""
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from drin_pyg.datasets.drin_preprocessed import DRINPreprocessed
+from drin_pyg.datasets.raw_files import check, located, read_json
 from drin_pyg.features import Candidates, PairTables
 from drin_pyg.features.preprocessed import preprocessed_tables
 from drin_pyg.graph import candidate_batch
@@ -28,6 +28,7 @@ ENCODERS = {
 }
 CONFIG = ('text_dim', 'image_dim', 'hidden_dim', 'num_layers', 'edge_update', 'edge_feature', 'relations_enabled',
           'adam_lr', 'margin', 'batch')
+LARGEST_ARCHIVE = 2**32  # bytes, unpacked
 LAYER = {
     'lins.shared': 'w_h',
     'norms.shared': 'layer_norm',
@@ -71,15 +72,14 @@ def published_parity(folder: str | Path) -> Parity:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"'{folder / name}' is missing; a folder to compare with holds DRIN's .npy files, "
                                     f"config.json, parameters.npz and expected.npz")
-    config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
-    missing = [key for key in CONFIG if key not in config]
-    if missing:
-        raise ValueError(f"'{folder / 'config.json'}' lacks '{missing[0]}'; it needs {', '.join(CONFIG)}")
-    try:
-        with np.load(folder / 'expected.npz', allow_pickle=False) as file:
-            expected = dict(file)
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"'{folder / 'expected.npz'}' is not a readable .npz file: {error}") from error
+    config, expected = _read_config(folder / 'config.json'), _read_arrays(folder / 'expected.npz')
+    if unknown := {'scores', 'scores_with_gold_appended', 'edge_weights'} - expected.keys():
+        raise ValueError(f"'{folder / 'expected.npz'}' lacks '{min(unknown)}'")
+    with located(folder):
+        return _compare(folder, config, expected)
+
+
+def _compare(folder: Path, config: dict, expected: dict[str, np.ndarray]) -> Parity:
     dataset = DRINPreprocessed(folder, 'test')
     differences = {}
     for suffix, gold_appended in (('', False), ('_with_gold_appended', True)):
@@ -106,25 +106,62 @@ def published_parity(folder: str | Path) -> Parity:
 
 def load_published(config: dict, parameters: Path) -> DRIN:
     r"""The model of a published configuration, with the published parameters, in float64."""
-    model = DRIN.published(
-        in_channels={
+    state = _read_arrays(parameters)
+    if config['num_layers'] > len(state):  # each has a parameter at least
+        raise ValueError(f"'num_layers' is {config['num_layers']}, but '{parameters}' has {len(state)} arrays")
+    options = {
+        'in_channels': {
             MENTION_TEXT: config['text_dim'],
             MENTION_IMAGE: config['image_dim'],
             ENTITY_TEXT: config['text_dim'],
             ENTITY_IMAGE: config['image_dim'],
         },
-        hidden_channels=config['hidden_dim'],
-        num_layers=config['num_layers'],
-        edge_types=[RELATIONS[name] for name, enabled in config['relations_enabled'].items() if enabled],
-        dynamic=_choice(config, 'edge_update', ('static', 'dynamic')),
-        vector_edges=_choice(config, 'edge_feature', ('scalar', 'vector')),
-    ).double()
-    model.load_state_dict(_published_state(model.state_dict(), parameters))
-    with np.load(parameters, allow_pickle=False) as published:
-        for name, parameter in model.named_parameters():
-            # What the published implementation does not have (a W_m without bias), it does not train.
-            parameter.requires_grad_(_published_name(name) in published)
+        'hidden_channels': config['hidden_dim'],
+        'num_layers': config['num_layers'],
+        'edge_types': [RELATIONS[name] for name, enabled in config['relations_enabled'].items() if enabled],
+        'dynamic': _choice(config, 'edge_update', ('static', 'dynamic')),
+        'vector_edges': _choice(config, 'edge_feature', ('scalar', 'vector')),
+    }
+    with torch.device('meta'):  # whether the sizes are those of the file, before memory is taken for them
+        values = _published_state(DRIN.published(**options).state_dict(), state, parameters)
+    model = DRIN.published(**options).double()
+    model.load_state_dict(values)
+    for name, parameter in model.named_parameters():
+        # What the published implementation does not have (a W_m without bias), it does not train.
+        parameter.requires_grad_(_published_name(name) in state)
     return model
+
+
+def _read_config(path: Path) -> dict:
+    config = read_json(path, dict)
+    missing = [key for key in CONFIG if key not in config]
+    if missing:
+        raise ValueError(f"'{path}' lacks '{missing[0]}'; it needs {', '.join(CONFIG)}")
+    with located(path):
+        for key in ('text_dim', 'image_dim', 'hidden_dim', 'num_layers', 'batch'):
+            if not 0 <= check(config[key], int, f"'{key}'") < 2**31:
+                raise ValueError(f"'{key}' is out of range: {config[key]!s:.40}")
+        enabled = check(config['relations_enabled'], dict, "'relations_enabled'")
+        if wrong := sorted(enabled.keys() ^ RELATIONS.keys()):
+            raise ValueError(f"'relations_enabled' must say of {', '.join(RELATIONS)} whether each is on; it is wrong "
+                             f"about '{wrong[0]:.40}'")
+        for key, value in (*enabled.items(), *((key, config[key]) for key in ('adam_lr', 'margin'))):
+            if not isinstance(value, int | float):
+                raise ValueError(f"'{key}' must be a number, got {value!r:.40}")
+    return config
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a ``.npz`` file, by name."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(info.file_size for info in archive.infolist())) > LARGEST_ARCHIVE:
+                raise ValueError(f"it unpacks to {size:,} bytes, more than {LARGEST_ARCHIVE:,}")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name].astype(np.float64) for name in file.files}
+    # As of a .npy file, and of the archive around it.
+    except Exception as error:
+        raise ValueError(f"'{path}' is not a readable .npz file: {error!s:.200}") from error
 
 
 def _choice(config: dict, key: str, values: tuple[str, str]) -> bool:
@@ -141,21 +178,21 @@ def _published_name(name: str) -> str:
     return f'gcn_layers.{layer}.{LAYER[part]}.{kind}'
 
 
-def _published_state(state: dict[str, Tensor], parameters: Path, prefix: str = '') -> dict[str, Tensor]:
+def _published_state(state: dict[str, Tensor], published: dict[str, np.ndarray], path: Path,
+                     prefix: str = '') -> dict[str, Tensor]:
     """The published values of the parameters in `state`; `prefix` completes their names."""
     values = {}
-    with np.load(parameters, allow_pickle=False) as published:
-        for name, value in state.items():
-            source = _published_name(prefix + name)
-            if source in published:
-                values[name] = torch.from_numpy(published[source])
-            elif source.endswith('w_m.bias'):  # a W_m without bias is one with a bias of 0
-                values[name] = torch.zeros_like(value)
-            else:
-                raise ValueError(f"'{parameters}' lacks '{source}'; it has {', '.join(sorted(published.files))}")
-            if values[name].shape != value.shape:
-                raise ValueError(f"'{source}' of '{parameters}' is {list(values[name].shape)}; config.json asks for "
-                                 f"{list(value.shape)}")
+    for name, value in state.items():
+        source = _published_name(prefix + name)
+        if source in published:
+            values[name] = torch.from_numpy(published[source])
+        elif source.endswith('w_m.bias'):  # a W_m without bias is one with a bias of 0
+            values[name] = torch.zeros(value.shape, device='cpu')
+        else:
+            raise ValueError(f"'{path}' lacks '{source}'; it has {', '.join(sorted(published)):.1000}")
+        if values[name].shape != value.shape:
+            raise ValueError(f"'{source}' of '{path}' is {list(values[name].shape)}; config.json asks for "
+                             f"{list(value.shape)}")
     return values
 
 
@@ -167,12 +204,12 @@ def _published_edge_weights(config: dict, parameters: Path, batch: HeteroData) -
     """
     width, vector = config['hidden_dim'], config['edge_feature'] == 'vector'
     enabled = {RELATIONS[name]: float(on) for name, on in config['relations_enabled'].items()}
-    with np.load(parameters, allow_pickle=False) as published:
-        x_dict = {
-            node_type: F.linear(batch[node_type].x, *(torch.from_numpy(published[f'{name}.{kind}'])
-                                                      for kind in ('weight', 'bias')))
-            for node_type, name in ENCODERS.items()
-        }
+    published = _read_arrays(parameters)
+    x_dict = {
+        node_type: F.linear(batch[node_type].x, *(torch.from_numpy(published[f'{name}.{kind}'])
+                                                  for kind in ('weight', 'bias')))
+        for node_type, name in ENCODERS.items()
+    }
     weights = batch.edge_weight_dict
     if vector:
         weights = {edge_type: weight.unsqueeze(-1).expand(-1, width) for edge_type, weight in weights.items()}
@@ -183,7 +220,7 @@ def _published_edge_weights(config: dict, parameters: Path, batch: HeteroData) -
             break
         conv = DRINConv(width, width, dynamic=config['edge_update'] == 'dynamic',
                         edge_dim=width if vector else None).double()
-        conv.load_state_dict(_published_state(conv.state_dict(), parameters, f'convs.{layer}.'))
+        conv.load_state_dict(_published_state(conv.state_dict(), published, parameters, f'convs.{layer}.'))
         weights = {edge_type: weight * enabled[edge_type] for edge_type, weight in weights.items()}
         x_dict, weights = conv(x_dict, batch.edge_index_dict, weights)
     return torch.stack(trace) if trace else torch.zeros(0, len(EDGE_TYPES), batch.entity.numel())

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drin_pyg.files import SHA256, check_file, check_format, naming, read_record, write_record
+from drin_pyg.datasets.raw_files import read_array
+from drin_pyg.files import SHA256, check_file, check_format, naming, own_file, read_record, write_record
 
 FORMAT = 1
 MANIFEST, PROGRESS = 'manifest.json', 'progress.json'
@@ -40,21 +41,25 @@ class FeatureTable:
             check_format(self.manifest.get('format', 1), FORMAT)
             self.num_rows: int = self.manifest['num_rows']
             self.failed = {int(row): reason for row, reason in self.manifest['failed'].items()}
-            names = self.manifest['columns']
+            files = {name: own_file(self.folder, f'{name}.npy') for name in self.manifest['columns']}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"'{self.folder / MANIFEST}' cannot be read: {error}; remove the folder and "
+            raise ValueError(f"'{self.folder / MANIFEST}' cannot be read: {str(error)[:1000]}; remove the folder and "
                              f"encode again") from error
         if key is not None and self.manifest.get('key') != key:
             raise ValueError(f"'{self.folder}' was made from other items or by another encoder "
                              f"({self.manifest.get('spec')}); remove it, or name another folder")
-        self.columns = {name: map_array(self.folder / f'{name}.npy') for name in names}
+        self.columns = {name: map_array(path) for name, path in files.items()}
         for name, column in self.columns.items():
+            if column.dim() != 2 or column.dtype != torch.float32:
+                raise ValueError(f"'{self.folder / name}.npy' is {column.dtype} {list(column.shape)}; remove the "
+                                 f"folder and encode again")
             if column.size(0) != self.num_rows:
-                raise ValueError(f"'{self.folder / name}.npy' has {column.size(0)} rows instead of {self.num_rows}; "
+                raise ValueError(f"'{self.folder / name}.npy' has {column.size(0)} rows instead of "
+                                 f"{self.num_rows!r:.40}; "
                                  f"remove the folder and encode again")
         for name, known in self.manifest.get('files', {}).items():  # earlier versions knew the rows alone
             try:
-                check_file(self.folder / Path(name).name, known)
+                check_file(own_file(self.folder, name), known)
             except ValueError as error:
                 raise ValueError(f'{error}; remove the folder and encode again') from error
 
@@ -181,13 +186,8 @@ def map_array(path: Path) -> Tensor:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no readable array, naming it.
     """
+    array = read_array(path, 'c')
     try:
-        array = np.load(path, mmap_mode='c', allow_pickle=False)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"'{path}' is missing") from None
-    except (ValueError, EOFError, OSError) as error:
-        try:  # an empty array cannot be mapped
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError):
-            raise ValueError(f"'{path}' is no readable array: {error}") from error
-    return torch.from_numpy(array)
+        return torch.from_numpy(array)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{path}' is no array of numbers: {error}") from error

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from drin_pyg.datasets import Entity, Mention
 from drin_pyg.features.encode_rows import IN_MEMORY, Encoding
+from drin_pyg.features.pair_tables import check_finite
 from drin_pyg.features.picture_descriptors import BLOCKS, DescriptorEncoder, regions_of
 from drin_pyg.features.preset import ENTITY, MENTION, Preset, entity_words
 from drin_pyg.features.sequences import Sequences, token_sequences
@@ -55,6 +56,12 @@ class OfflineFeatures(Preset):
         return self._state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
+        names = {'block_mean', 'text_mean', 'components', 'mean', *(f'{name}.{part}' for name in ('to_image', 'to_text')
+                                                                   for part in ('source', 'dual'))}
+        if wrong := sorted(names ^ state.keys()):
+            raise ValueError(f"What preset '{self.name}' learned from the entities is wrong about '{wrong[0]:.40}'")
+        for name, value in state.items():
+            check_finite(f"'{name}' of preset '{self.name}'", value)
         self._state = dict(state)
 
     @cached_property

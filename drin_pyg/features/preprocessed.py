@@ -7,6 +7,7 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.datasets.drin_preprocessed import DRINPreprocessed
+from drin_pyg.datasets.raw_files import located
 from drin_pyg.features.candidates import NIL, Candidates
 from drin_pyg.features.first_weights import cosine_tables, no_weight_tables, object_similarity
 from drin_pyg.features.mel_data import MELData
@@ -84,35 +85,37 @@ def preprocessed_tables(
     ])
 
     none = no_weight_tables(num_mentions, num_rows, dtype)
-    tables = PairTables(
-        x={
-            MENTION_TEXT: mention_text,
-            MENTION_IMAGE: pool(lambda regions: regions.mean(1), dataset.mention_image),
-            ENTITY_TEXT: entity_text,
-            ENTITY_IMAGE: entity_image,
-        },
-        weight={
-            TEXT_TEXT: cosine_tables(mention_text, entity_key),
-            TEXT_IMAGE: none,
-            IMAGE_TEXT: none,
-            IMAGE_IMAGE: none,
-        },
-    )
+    with located(dataset.root):  # NaN in it
+        tables = PairTables(
+            x={
+                MENTION_TEXT: mention_text,
+                MENTION_IMAGE: pool(lambda regions: regions.mean(1), dataset.mention_image),
+                ENTITY_TEXT: entity_text,
+                ENTITY_IMAGE: entity_image,
+            },
+            weight={
+                TEXT_TEXT: cosine_tables(mention_text, entity_key),
+                TEXT_IMAGE: none,
+                IMAGE_TEXT: none,
+                IMAGE_IMAGE: none,
+            },
+        )
     answer = torch.from_numpy(np.array(dataset.answer)).long()                         # [N]
     gold_column = torch.full_like(answer, num_candidates) if gold_appended else answer
     gold = torch.full((num_mentions, ), NIL)
     retrieved = gold_column < columns
     gold[retrieved] = row[retrieved, gold_column[retrieved]]
-    candidates = Candidates(
-        ptr=cumsum(torch.full((num_mentions, ), columns)),
-        entity=row.flatten(),
-        gold=gold,
-        weight={
-            TEXT_IMAGE: read(dataset.text_image)[:, :columns].flatten() / 100,
-            IMAGE_TEXT: read(dataset.image_text)[:, :columns].flatten() / 100,
-            IMAGE_IMAGE: image_image,
-        },
-    )
+    with located(dataset.root):
+        candidates = Candidates(
+            ptr=cumsum(torch.full((num_mentions, ), columns)),
+            entity=row.flatten(),
+            gold=gold,
+            weight={
+                TEXT_IMAGE: read(dataset.text_image)[:, :columns].flatten() / 100,
+                IMAGE_TEXT: read(dataset.image_text)[:, :columns].flatten() / 100,
+                IMAGE_IMAGE: image_image,
+            },
+        )
     return tables, candidates
 
 

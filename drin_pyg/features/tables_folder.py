@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from drin_pyg.datasets import DRINPreprocessed, Findings, MELDataset, MELFolder, open_dataset, write_mel_folder
 from drin_pyg.datasets.open_dataset import EMOJI
-from drin_pyg.features.candidates import Candidates
+from drin_pyg.features.candidates import NIL, Candidates
 from drin_pyg.features.encode_rows import IN_MEMORY, Encoding
 from drin_pyg.features.feature_table import map_array
 from drin_pyg.features.mel_data import MELData, encode, split_index
@@ -30,6 +31,7 @@ from drin_pyg.files import (
     digest_file,
     fingerprint,
     open_atomic,
+    own_file,
     read_record,
     to_json,
     write_atomic,
@@ -201,6 +203,14 @@ def load_tables(folder: str | Path, how: Encoding = IN_MEMORY, **options: Any) -
         ValueError: If a file is damaged, or is not the one the tables were made with, naming it.
     """
     folder, manifest = Path(folder), read_manifest(folder)
+    try:
+        return _check_rows(_load(folder, manifest, how, options))
+    # What a manifest from elsewhere says reaches constructors as it is, of whatever kind.
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, SafetensorError) as error:
+        raise ValueError(f"'{folder / MANIFEST}' cannot be used: {str(error)[:1000]}") from error
+
+
+def _load(folder: Path, manifest: dict[str, Any], how: Encoding, options: dict[str, Any]) -> MELData:
     mention, entity = (_load_side(folder, manifest[name]) for name in SIDES)
     arrays = {name: _load_array(folder, entry) for name, entry in manifest['candidates'].items()}
     weight = {RELATIONS[name.removeprefix('weight_')]: arrays.pop(name) for name in list(arrays)
@@ -239,9 +249,24 @@ def check_tables(folder: str | Path) -> None:
 def _check_files(folder: Path, manifest: dict[str, Any], whole: bool = False) -> None:
     for name, known in manifest.get('files', {}).items():  # earlier versions knew the shapes alone
         try:
-            check_file(folder / Path(name).name, known, whole)
+            check_file(own_file(folder, name), known, whole)
         except ValueError as error:
             raise ValueError(f'{error}; remove the folder and encode the data again') from error
+
+
+def _check_rows(data: MELData) -> MELData:
+    """The data, if its parts point at rows that are there."""
+    mentions, entities, lists = data.tables.num_mentions, data.tables.num_entities, data.candidates
+    gold = lists.entity if lists.gold is None else lists.gold
+    if lists.num_mentions != mentions or (data.entities is not None and (len(data.mentions), len(data.entities))
+                                          != (mentions, entities)):
+        raise ValueError('features, records and candidates are not of as many mentions and entities')
+    for name, rows, first, end in (('candidates', lists.entity, 0, entities), ('answers', gold, NIL, entities),
+                                   *((f"rows of the split '{name}'", rows, 0, mentions)
+                                     for name, rows in data.split.items())):
+        if rows.numel() and not first <= int(rows.min()) <= int(rows.max()) < end:
+            raise ValueError(f"the {name} point at row {int(rows.min())} or {int(rows.max())}, but there are {end}")
+    return data
 
 
 def _save_side(folder: Path, name: str, side: SideTables) -> dict[str, dict]:
@@ -275,7 +300,7 @@ def _save_array(folder: Path, name: str, x: Tensor) -> dict[str, Any]:
 
 
 def _load_array(folder: Path, entry: dict[str, Any]) -> Tensor:
-    path = folder / Path(entry['file']).name
+    path = own_file(folder, entry['file'])
     x = map_array(path)
     if list(x.shape) != entry['shape'] or str(x.dtype) != f"torch.{entry['dtype']}":
         raise ValueError(f"'{path}' holds {x.dtype} {list(x.shape)}, but the tables were made with {entry['dtype']} "

@@ -6,8 +6,8 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.features.side_tables import SideTables
-from drin_pyg.files import check_file, check_format, claim, fingerprint, read_record, write_record
-from drin_pyg.linking.index_part import OWN_NAMES, check_parts, make_part, new_name, unpack_ids
+from drin_pyg.files import check_file, check_format, claim, fingerprint, own_file, read_record, write_record
+from drin_pyg.linking.index_part import OWN_NAMES, check_arrays, check_parts, make_part, new_name, unpack_ids
 from drin_pyg.linking.model_key import model_key
 from drin_pyg.linking.tensor_file import map_tensors, write_tensors
 from drin_pyg.nn import DRIN
@@ -121,17 +121,19 @@ class EntityIndex:
         try:
             manifest = read_record(path)
             check_format(manifest['format'], FORMAT)
+            if not isinstance(manifest['model'], str) or not isinstance(manifest['config'], dict):
+                raise ValueError('it does not say which model it belongs to')
             names = [*manifest['parts'], *([manifest['rows']] if manifest['rows'] else [])]
-            if not manifest['parts'] or any(Path(name).name != name for name in names):
+            if not manifest['parts'] or len(set(names)) < len(names):
                 raise ValueError('it names no files of its folder')
-            parts = [map_tensors(folder / name) for name in manifest['parts']]
-            row = map_tensors(folder / manifest['rows'])['row'] if manifest['rows'] else None
+            parts = [map_tensors(own_file(folder, name)) for name in manifest['parts']]
+            row = map_tensors(own_file(folder, manifest['rows']))['row'] if manifest['rows'] else None
+            check_parts(parts, row, DTYPES[manifest['dtype']])
             index = cls(manifest, parts, row, folder)
-            check_parts(parts, row, index.dtype)
             for name, known in manifest.get('files', {}).items():  # earlier versions knew the shapes alone
-                check_file(folder / Path(name).name, known, whole)
+                check_file(own_file(folder, name), known, whole)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            raise ValueError(f"'{path}' is no readable index: {error}; build it again") from error
+            raise ValueError(f"'{path}' is no readable index: {str(error)[:1000]}; build it again") from error
         if model is not None:
             index.check_model(model)
         return index
@@ -277,14 +279,17 @@ class EntityIndex:
     def check_model(self, model: DRIN) -> None:
         r"""Raises ValueError unless the index was built with this model, saying what differs."""
         if model_key(model) == self.manifest['model']:
+            check_arrays(model, self.widths, self._where())
             return
         config, own = model.config(), self.manifest['config']
-        differs = [f"{name} is {own.get(name)!r} there and {value!r} here" for name, value in config.items()
+        differs = [f"{name} is {own.get(name)!r:.80} there and {value!r} here" for name, value in config.items()
                    if own.get(name) != value]
-        where = f" in '{self.folder}'" if self.folder else ''
-        raise ValueError(f"The entity index{where} was built with another model ({self.manifest['model'][:12]}, this "
-                         f"is {model_key(model)[:12]}): {'; '.join(differs) or 'its parameters differ'}. Build one "
-                         f"with this model")
+        raise ValueError(f"The entity index{self._where()} was built with another model "
+                         f"({self.manifest['model'][:12]}, this is {model_key(model)[:12]}): "
+                         f"{'; '.join(differs) or 'its parameters differ'}. Build one with this model")
+
+    def _where(self) -> str:
+        return f" in '{self.folder}'" if self.folder else ''
 
     def numbers(self, ids: Sequence[str]) -> Tensor:
         r"""Numbers of the entities with these ids, int64 ``[N]``; -1 for an id that is unknown or was removed."""
@@ -339,7 +344,11 @@ class EntityIndex:
     def _numbers(self) -> dict[str, int]:
         """Id to number."""
         if self._rows_of_id is None:
-            names = [name for part in self.parts for name in unpack_ids(part)]
+            try:
+                names = [name for part in self.parts for name in unpack_ids(part)]
+            except UnicodeDecodeError as error:
+                raise ValueError(f"The entity index{self._where()} holds ids that are no text: {error}; build it "
+                                 f"again") from error
             self._rows_of_id = {names[row]: number for number, row in enumerate(self._rows().tolist()) if row >= 0}
         return self._rows_of_id
 

@@ -145,6 +145,16 @@ def make_part(
     return map_tensors(folder / name), name
 
 
+def check_arrays(model: DRIN, widths: dict[str, int], where: str = '') -> None:
+    r"""Raises ValueError unless arrays of these widths are those that a model reads."""
+    vertices, hidden, edge_types = _first_layer(model)
+    made = {vertex_name(t) for t in vertices} | {hidden_name(key, t) for key, t in hidden}
+    if widths.keys() != made | {weight_name(e) for e in edge_types} \
+            or any(widths[name] != model.hidden_channels for name in made):
+        raise ValueError(f"The arrays of the entity index{where} are not those that its model reads ({widths}); build "
+                         f"it again")
+
+
 def check_parts(parts: list[dict[str, Tensor]], row: Tensor | None, dtype: torch.dtype) -> None:
     r"""Raises ValueError unless parts that were read fit together, and ``row`` points into them."""
     total = 0
@@ -152,6 +162,13 @@ def check_parts(parts: list[dict[str, Tensor]], row: Tensor | None, dtype: torch
         rows = part['num_images'].numel()
         if part.keys() != parts[0].keys() or part['id_ptr'].numel() != rows + 1:
             raise ValueError('its parts do not fit together')
+        for name, kind in (('num_images', torch.long), ('id_ptr', torch.long), ('ids', torch.uint8)):
+            if part[name].dtype != kind or part[name].dim() != 1:
+                raise ValueError(f"'{name}' is {part[name].dtype} {list(part[name].shape)}")
+        ptr = part['id_ptr']
+        if bool((part['num_images'] < 0).any()) or ptr[0] != 0 or ptr[-1] != part['ids'].numel() \
+                or bool((ptr[1:] < ptr[:-1]).any()):
+            raise ValueError('it counts images or ids wrongly')
         for name in part.keys() - set(OWN_NAMES):
             shape = [int(part['num_images'].sum()) if is_image(name) else rows, parts[0][name].size(1)]
             if part[name].dtype != dtype or list(part[name].shape) != shape:
@@ -159,5 +176,7 @@ def check_parts(parts: list[dict[str, Tensor]], row: Tensor | None, dtype: torch
         total += rows
     if row is None and len(parts) > 1:
         raise ValueError('it has several parts but does not say which entity is where')
+    if row is not None and (row.dtype != torch.long or row.dim() != 1):
+        raise ValueError(f"'row' is {row.dtype} {list(row.shape)}")
     if row is not None and bool(((row < -1) | (row >= total)).any()):
         raise ValueError('it points outside of its parts')

@@ -69,4 +69,4 @@ def map_tensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, 'pt') as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, RuntimeError) as error:
-        raise ValueError(f"'{path}' is no readable tensor file: {error}") from error
+        raise ValueError(f"'{path}' is no readable tensor file: {str(error)[:1000]}") from error

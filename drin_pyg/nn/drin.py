@@ -122,6 +122,8 @@ class DRIN(PretrainedMixin, torch.nn.Module):
         for edge_type in self.edge_types:
             if edge_type not in EDGE_TYPES:
                 raise ValueError(f"{edge_type} is no relation of the vocabulary; known are {', '.join(RELATIONS)}")
+        if len(self.cosine_scales) != 2:
+            raise ValueError(f"'cosine_scales' are two numbers, for texts and for images; got {cosine_scales!r:.60}")
         if num_layers < 0:
             raise ValueError(f"'num_layers' must not be negative, got {num_layers}")
 

@@ -3,7 +3,9 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from drin_pyg.files import SHA256, check_format, stored_key, tensor_key, to_json, write_atomic
+import torch
+
+from drin_pyg.files import SHA256, check_format, own_file, stored_key, tensor_key, to_json, write_atomic
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
@@ -104,22 +106,42 @@ class PretrainedMixin:
             if not (folder / file).is_file():
                 raise FileNotFoundError(f"'{name}' holds no saved {cls.__name__}: '{file}' is missing")
         try:
-            config = json.loads((folder / CONFIG).read_text(encoding='utf-8'))
+            config, weights = (own_file(folder, file) for file in (CONFIG, WEIGHTS))
+            config = json.loads(config.read_text(encoding='utf-8'))
             if not isinstance(config, dict):
                 raise ValueError(f"'{CONFIG}' holds no JSON object")
             check_format(config.pop('format', 1), FORMAT)  # the first version wrote none
             found = config.pop('class', None)
             if found != cls.__name__:
                 raise ValueError(f"it was saved as {found!r}")
-            state = load_file(folder / WEIGHTS)
+            state = load_file(weights)
+            cls._check_sizes(config, state)
             model = cls.from_config(config).to(next(iter(state.values())).dtype)
             model.load_state_dict(state)
-            if stored_key(folder / WEIGHTS) not in (None, tensor_key(state, to_json(config))):
+            if stored_key(weights) not in (None, tensor_key(state, to_json(config))):
                 raise ValueError(f"'{CONFIG}' or '{WEIGHTS}' is not what was saved: damaged, or changed by hand; copy "
                                  f"or train the model again")
-        except (ValueError, TypeError, KeyError, RuntimeError, StopIteration, SafetensorError) as error:
-            raise ValueError(f"'{name}' holds no {cls.__name__} that can be read: {error}") from error
+            if broken := [key for key, value in state.items() if not bool(value.isfinite().all())]:
+                raise ValueError(f"'{broken[0]}' holds NaN or infinite values")
+        # What a file from a stranger says reaches constructors as it is, of whatever kind; RecursionError comes of JSON
+        # that is nested too deeply.
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, StopIteration,
+                SafetensorError) as error:
+            raise ValueError(f"'{name}' holds no {cls.__name__} that can be read: {str(error)[:1000]}") from error
         return model.eval()
+
+
+    @classmethod
+    def _check_sizes(cls, config: dict, state: dict) -> None:
+        """Refuses a configuration that asks for other parameters than are there, before memory is taken for them."""
+        layers = config.get('num_layers', 0)
+        if not isinstance(layers, int) or layers > len(state):  # each has a parameter at least
+            raise ValueError(f"'num_layers' is {layers!r:.40}, but there are {len(state)} parameters")
+        with torch.device('meta'):
+            claimed = cls.from_config(config).state_dict()
+        for name, value in claimed.items():
+            if name in state and not torch.nn.parameter.is_lazy(value) and value.shape != state[name].shape:
+                raise ValueError(f"'{name}' is {list(state[name].shape)}, and {list(value.shape)} by '{CONFIG}'")
 
 
 def _download(repo_id: str, revision: str | None, token: str | None) -> Path:

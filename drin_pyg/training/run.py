@@ -201,8 +201,10 @@ def _read_run(folder: Path) -> tuple[Recipe, str, str | None]:
         run = read_record(folder / RUN)
         check_format(run.get('format', 1), FORMAT)
         own, key = run['data'], run.get('tables')
+        if not isinstance(own, str) or '\0' in own:
+            raise ValueError(f"'data' is {own!r:.60}")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"'{folder / RUN}' cannot be read: {error}; train again") from error
+        raise ValueError(f"'{folder / RUN}' cannot be read: {str(error)[:1000]}; train again") from error
     _check_files(folder, run, (RECIPE, ))
     return Recipe.load(folder / RECIPE), own, key
 
@@ -234,10 +236,20 @@ def check_run(folder: str | Path) -> None:
 
 
 def read_curve(folder: str | Path) -> list[dict[str, float]]:
-    r"""Training curve of a run: one record per epoch with what Lightning logged."""
+    r"""Training curve of a run: one record per epoch with what Lightning logged.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a line of the file is not such a record.
+    """
     epochs: dict[int, dict[str, float]] = {}
-    with open(Path(folder) / CURVE, newline='', encoding='utf-8') as file:
-        for row in csv.DictReader(file):
-            record = epochs.setdefault(int(row['epoch']), {'epoch': int(row['epoch']) + 1})
-            record.update({key: float(value) for key, value in row.items() if value and key not in ('epoch', 'step')})
+    path = Path(folder) / CURVE
+    try:
+        with open(path, newline='', encoding='utf-8') as file:
+            for row in csv.DictReader(file):
+                record = epochs.setdefault(int(row['epoch']), {'epoch': int(row['epoch']) + 1})
+                record.update({key: float(value) for key, value in row.items()
+                               if value and key not in ('epoch', 'step')})
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise ValueError(f"'{path}' is no training curve: {str(error)[:200]}") from error
     return [epochs[epoch] for epoch in sorted(epochs)]

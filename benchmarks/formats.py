@@ -1,0 +1,346 @@
+r"""Every format that the package reads: a small valid example of each, and code that reads and checks it."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # the tests, which write small folders
+
+from drin_pyg.datasets import DRINPreprocessed, EmojiMEL, PictureError, WikiMELText, open_dataset
+from drin_pyg.datasets.gzip_lines import read_gzip_lines
+from drin_pyg.evaluation.parity import published_parity
+from drin_pyg.features import Candidates, encode_folder, load_tables
+from drin_pyg.features.feature_table import FeatureTable, FeatureTableWriter
+from drin_pyg.features.preprocessed import preprocessed_tables
+from drin_pyg.features.side_tables import pair_tables
+from drin_pyg.graph import candidate_batch, forward_args
+from drin_pyg.linking import CandidateScorer, EntityIndex, Linker, LinkError
+from drin_pyg.linking.calibration import Calibration
+from drin_pyg.nn import DRIN
+from drin_pyg.training import Recipe, load_run
+from drin_pyg.training.run import read_curve, save_run
+from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
+from synthetic import make_candidates, make_sides
+from tests.datasets import layouts
+from tests.evaluation.published_reference import write_folder
+
+WIDTHS = {MENTION_TEXT: 7, MENTION_IMAGE: 20, ENTITY_TEXT: 7, ENTITY_IMAGE: 20}  # of `make_sides` at SCALE
+SCALE = 0.01
+# Name of a format of Pillow's, and how it is written; colour modes that it can hold.
+PICTURES = {
+    'png': ('RGBA', 'P', 'L', 'I;16', '1'), 'jpeg': ('RGB', 'L', 'CMYK'), 'webp': ('RGB', 'RGBA'), 'gif': ('P', 'L'),
+    'bmp': ('RGB', 'P', '1'), 'tiff': ('RGB', 'RGBA', 'L', 'I;16', 'CMYK', 'YCbCr'), 'ico': ('RGBA', ),
+    'ppm': ('RGB', 'L'),
+    'avif': ('RGB', 'RGBA'), 'jpeg2000': ('RGB', 'L'), 'tga': ('RGB', 'RGBA'), 'pcx': ('RGB', 'P'), 'dds': ('RGBA', ),
+    'sgi': ('RGB', ), 'icns': ('RGBA', ), 'mpo': ('RGB', ), 'qoi': ('RGBA', ),
+}
+
+
+class Format(NamedTuple):
+    r"""A format.
+
+    Args:
+        write: Writes a valid example into a folder.
+        read: Reads the folder, and raises AssertionError if what it is given contradicts itself.
+        damaged: Patterns of the files that are damaged.
+        share: Of the cases, relative to other formats.
+        alone: Whether the damaged file is read by itself.
+        errors: What may be raised; the message must name the folder or a file of it.
+    """
+
+    write: Callable[[Path], object]
+    read: Callable[[Path], object]
+    damaged: tuple[str, ...] = ('*', )
+    share: float = 1
+    alone: bool = False
+    errors: tuple[type[Exception], ...] = (ValueError, FileNotFoundError)
+
+
+def read_records(folder: Path) -> None:
+    r"""Records of a data set, their pictures, and the lists that graphs are made from."""
+    dataset = open_dataset(folder)
+    look_at(dataset)
+
+
+def look_at(dataset) -> None:
+    r"""What the readers promise of their records."""
+    for entity in dataset.entities:
+        assert all(isinstance(text, str) for text in (entity.id, entity.name, entity.description)), entity
+    for mention in dataset.mentions:
+        assert all(isinstance(text, str) for text in (mention.id, mention.surface, mention.sentence)), mention
+        assert mention.answer is None or isinstance(mention.answer, str), mention
+        assert mention.span is None or 0 <= mention.span[0] < mention.span[1] <= len(mention.sentence), mention
+        for picture in mention.pictures[:3]:
+            with suppress(PictureError):
+                assert picture.open().mode == 'RGB'
+    lists = Candidates.from_records(dataset.mentions, dataset.entities)
+    assert lists.num_pairs == 0 or 0 <= int(lists.entity.min()) <= int(lists.entity.max()) < len(dataset.entities)
+    dataset.findings.format()
+
+
+def write_emoji(folder: Path) -> None:
+    r"""The first entities of EmojiMEL, and the mentions that name no others."""
+    source = EmojiMEL().folder
+    kept = 150
+    mentions = [record for record in read_gzip_lines(source / 'mentions.jsonl.gz')
+                if max(record['entity'], *record['cand']) < 900][:30]
+    used = sorted({row for record in mentions for row in (record['entity'], *record['cand'])})[:kept]
+    place = {row: i for i, row in enumerate(used)}
+    mentions = [{**record, 'entity': place[record['entity']], 'cand': [place[c] for c in record['cand'] if c in place]}
+                for record in mentions if record['entity'] in place]
+    entities = [record for row, record in enumerate(read_gzip_lines(source / 'entities.jsonl.gz')) if row in place]
+    layouts.write_lines(folder / 'entities.jsonl.gz', *entities)
+    layouts.write_lines(folder / 'mentions.jsonl.gz', *mentions)
+    from PIL import Image
+    for sheet in source.glob('*.webp'):
+        with Image.open(sheet) as image:
+            image.crop((0, 0, 64 * 43, 64 * 4)).save(folder / sheet.name)
+
+
+def write_linkings(folder: Path) -> None:
+    r"""Mentions as the library entity-linkings has them."""
+    layouts.write_lines(folder / 'entities.jsonl', {'id': 'Q1', 'name': 'Paris'}, {'id': 'Q2', 'name': 'Lyon'})
+    layouts.write_lines(folder / 'mentions.jsonl', *(
+        {'id': str(i), 'text': 'From Paris to Lyon.', 'entities': [
+            {'start': 5, 'end': 10, 'label': ['Q1'], 'candidates': ['Q1', 'Q2']},
+            {'start': 14, 'end': 18, 'label': ['-1'], 'candidates': []}]} for i in range(3)))
+
+
+def read_preprocessed(folder: Path) -> None:
+    r"""Arrays of the published format as tables and graphs."""
+    tables, lists = preprocessed_tables(DRINPreprocessed(folder))
+    check_scores(DRIN({t: x.size(1) for t, x in tables.x.items()}, 4), tables, lists, moderate=True)
+
+
+def check_scores(model: DRIN, tables, lists: Candidates, moderate: bool = False) -> None:
+    r"""Builds graphs and scores them; numbers near the end of the range of floats may overflow in a product."""
+    batch = candidate_batch(tables, lists)
+    with torch.inference_mode():
+        scores = model(**forward_args(batch))
+    assert scores.shape == (lists.num_pairs, )
+    small = all(bool((x.abs() < 1e6).all()) for x in (*tables.x.values(), *batch.edge_weight_dict.values()))
+    assert not (moderate and small) or bool(scores.isfinite().all()), 'scores are not finite'
+
+
+def write_tables(folder: Path) -> None:
+    r"""Encoded data with records, as ``drin-pyg encode`` writes it."""
+    (folder / 'source').mkdir()
+    layouts.write_own(folder / 'source')
+    encode_folder(folder / 'source', folder / 'tables')
+
+
+def read_tables(folder: Path) -> None:
+    data = load_tables(folder / 'tables')
+    small(data)
+
+
+def small(data) -> None:
+    r"""Scores the graphs of loaded tables."""
+    check_scores(DRIN({t: x.size(1) for t, x in data.tables.x.items()}, 4), data.tables, data.candidates, moderate=True)
+    for rows in data.split.values():
+        assert rows.numel() == 0 or 0 <= int(rows.min()) <= int(rows.max()) < data.candidates.num_mentions
+
+
+def write_features(folder: Path) -> None:
+    r"""Encoded data that came as features alone."""
+    (folder / 'source').mkdir()
+    write_folder(folder / 'source')
+    encode_folder(folder / 'source', folder / 'tables')
+
+
+def write_table(folder: Path) -> None:
+    r"""One feature table."""
+    writer = FeatureTableWriter(folder / 'table', 'key', {'encoder': 'none'}, 40)
+    writer.append({'mean': torch.randn(40, 6), 'first': torch.randn(40, 3)}, {3: 'missing'})
+    writer.finish()
+
+
+def read_table(folder: Path) -> None:
+    table = FeatureTable(folder / 'table')
+    for column in table.columns.values():
+        assert column.dtype == torch.float32
+        assert column.dim() == 2
+        column.sum()
+
+
+@lru_cache
+def model() -> DRIN:
+    r"""A model with all kinds of parameters."""
+    torch.manual_seed(0)
+    return DRIN(WIDTHS, 8, doubt_images=True)
+
+
+@lru_cache
+def tables():
+    r"""Mentions and entities for it."""
+    torch.manual_seed(0)
+    return *make_sides(3, 9, SCALE), make_candidates(3, 4, 9)
+
+
+def read_model(folder: Path) -> None:
+    read = DRIN.from_pretrained(folder / 'model')
+    assert all(bool(value.isfinite().all()) for value in read.state_dict().values()), 'parameters are not finite'
+    if {t: encoder.in_channels for t, encoder in read.encoders.items()} == WIDTHS:
+        mentions, entities, lists = tables()
+        check_scores(read, pair_tables(mentions, entities), lists)
+
+
+def read_index(folder: Path) -> None:
+    index = EntityIndex.load(folder / 'index', model())
+    mentions, _, lists = tables()
+    scores = CandidateScorer(model(), index)(mentions, lists)
+    assert scores.shape == (lists.num_pairs, )
+    index.numbers(['0', '3', 'nobody'])
+
+
+def write_index(folder: Path) -> None:
+    r"""An index of two parts, with an entity that was removed."""
+    _, entities, _ = tables()
+    index = EntityIndex.build(model(), entities)
+    index.add(model(), entities, [f'more {i}' for i in range(9)])
+    index.remove(['more 3'])
+    index.save(folder / 'index')
+
+
+def write_run(folder: Path) -> None:
+    r"""A run with its data, its calibration and its curve."""
+    write_features(folder)
+    data = load_tables(folder / 'tables')
+    run = folder / 'run'
+    DRIN({t: x.size(1) for t, x in data.tables.x.items()}, 8).save_pretrained(run / 'model')
+    save_run(run, Recipe(model={'hidden_channels': 8}), folder / 'tables')
+    Calibration(1.0, [0.0] * 4, [1.0] * 4, [0.5] * 4, 0.0, 0.5, 'key', {'nil': 1, 'mentions': 2}).save(run)
+    (run / 'metrics.csv').write_text('epoch,step,train_loss,val_mrr\n0,3,0.5,\n0,4,,0.25\n1,8,0.25,0.5\n')
+
+
+def read_run(folder: Path) -> None:
+    run = folder / 'run'
+    # A run says where its data lies; an example that was copied says where the original's does.
+    _, _, data = load_run(run, folder / 'tables')
+    small(data)
+    calibration = Calibration.load(run, 'key')
+    probability = calibration.probability(torch.tensor([0.5, 0.1]), Candidates.from_lists([[0, 1]]))
+    assert bool(probability.isfinite().all()), 'probabilities are not finite'
+    read_curve(run)
+
+
+def write_settings(folder: Path) -> None:
+    r"""A recipe as a run has it, and as a person writes it."""
+    Recipe(model={'hidden_channels': 8, 'relations': ['text_text']}).save(folder / 'recipe.yaml')
+
+
+def read_settings(folder: Path) -> None:
+    recipe = Recipe.load(folder / 'recipe.yaml')
+    assert type(recipe.model) is dict
+    assert isinstance(recipe.lr, int | float)
+
+
+LINES = [{'sentence': 'From Paris to Lyon.', 'mention': 'Paris', 'start': 5, 'end': 10, 'id': 'a'},
+         {'sentence': 'A lake at dawn', 'mention': 'lake', 'candidates': ['Q1', 'Q2'], 'captions': ['a boat']},
+         {'sentence': 'The tower', 'mention': 'tower', 'images': ['picture.png'], 'candidates': ['Q3', 'Q1']}]
+
+
+@lru_cache
+def linker(folder: Path) -> Linker:
+    r"""A linker over a handful of entities, untrained."""
+    data = load_tables(folder / 'linked' / 'tables')
+    torch.manual_seed(0)
+    return Linker(DRIN({t: x.size(1) for t, x in data.tables.x.items()}, 8), data)
+
+
+def write_lines(folder: Path) -> None:
+    (folder / 'linked').mkdir()
+    write_tables(folder / 'linked')
+    layouts.write_lines(folder / 'lines.jsonl', *LINES)
+    layouts.draw(folder, 'picture.png')
+
+
+def read_lines(folder: Path) -> None:
+    with open(folder / 'lines.jsonl', 'rb') as lines:
+        for link in linker(folder).link_many((line for line in lines if line.strip()), on_error='yield', folder=folder):
+            text = json.dumps(link.to_dict())
+            if isinstance(link, LinkError):
+                assert len(text) < 5000, 'an error is long'
+            else:
+                assert all(candidate.score == candidate.score for candidate in link.candidates), 'a score is NaN'
+
+
+def write_picture(name: str) -> Callable[[Path], None]:
+    r"""Writes real pictures, each in one of the colour modes of a format."""
+    def write(folder: Path) -> None:
+        cells = [mention.pictures[0].open() for mention in EmojiMEL().mentions[::700]]
+        for i, mode in enumerate(PICTURES[name]):
+            cell = cells[i % len(cells)]
+            if mode == 'RGBA':
+                cell.putalpha(cell.convert('L'))
+            image = cell.convert('L').convert('I').point(lambda v: v * 257).convert(mode) if mode == 'I;16' \
+                else cell.convert(mode)
+            more = {}
+            if name in ('gif', 'webp', 'tiff', 'mpo', 'png', 'avif') and i == 0:
+                more = {'save_all': True, 'append_images': [image.rotate(90), image.rotate(180)]}
+            if name == 'tiff':
+                more['compression'] = ('tiff_lzw', 'tiff_deflate', 'packbits', None, 'tiff_adobe_deflate', 'jpeg')[i]
+            if name == 'jpeg':
+                more |= {'exif': _turned(), 'progressive': i % 2 == 0}
+            if name in ('png', 'webp') and i == 0:
+                more['exif'] = _turned()
+            content = io.BytesIO()
+            image.save(content, name, **more)
+            (folder / f'{i}.{name}').write_bytes(content.getvalue())
+    return write
+
+
+def _turned() -> bytes:
+    from PIL import Image
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010e] = 'A drawing'
+    return exif.tobytes()
+
+
+def read_picture(place: Path) -> None:
+    from drin_pyg.datasets import Picture
+    for path in [place] if place.is_file() else sorted(place.iterdir()):
+        image = Picture(path).open()
+        assert image.mode == 'RGB'
+        assert min(image.size) > 0
+        image.getextrema()
+
+
+def records(write: Callable[..., object], *arguments, damaged: tuple[str, ...] = ('*.*', ), share: float = 1) -> Format:
+    r"""A data set's layout."""
+    return Format(lambda folder: write(folder, *arguments), read_records, damaged, share)
+
+
+FORMATS: dict[str, Format] = {
+    'folder': records(layouts.write_own, damaged=('*.jsonl', 'images/*'), share=3),
+    'linkings': records(write_linkings),
+    'wikidiverse': records(layouts.write_wikidiverse, damaged=('*.json', '*.tsv'), share=2),
+    'wikimel': records(layouts.write_wikimel, share=2),
+    'wikimel, flat': records(layouts.write_wikimel_flat),
+    'richpedia': records(layouts.write_richpedia),
+    'mimic': records(layouts.write_mimic, 'WIKIMEL', share=2),
+    'wikimel, texts': Format(layouts.write_wikimel_text, lambda folder: look_at(WikiMELText(folder))),
+    'emoji': Format(write_emoji, lambda folder: look_at(EmojiMEL(str(folder))), share=0.5),
+    'published arrays': Format(write_folder, read_preprocessed, ('*.npy', ), 2),
+    'published arrays, WikiMEL': Format(lambda folder: write_folder(folder, dataset='wikimel'), read_preprocessed,
+                                        ('*.npy', 'qid2idx.json')),
+    'published model': Format(lambda folder: write_folder(folder, steps=1), published_parity, ('*.json', '*.npz'), 0.3),
+    'feature table': Format(write_table, read_table, ('table/*', ), 2),
+    'tables': Format(write_tables, read_tables, ('tables/*.*', 'tables/data/*.jsonl'), 0.7),
+    'tables, features alone': Format(write_features, read_tables, ('tables/*', )),
+    'model': Format(lambda folder: model().save_pretrained(folder / 'model'), read_model, ('model/*', ), 2),
+    'index': Format(write_index, read_index, ('index/*', ), 2),
+    'run': Format(write_run, read_run, ('run/*.*', 'run/model/*'), 1),
+    'recipe': Format(write_settings, read_settings, share=2),
+    'lines to link': Format(write_lines, read_lines, ('*.jsonl', '*.png'), 0.3),
+    **{name: Format(write_picture(name), read_picture, share=4 if name in ('png', 'jpeg', 'webp', 'gif', 'tiff')
+                    else 0.5 if name in ('dds', 'icns', 'avif') else 1.5, alone=True) for name in PICTURES},
+}
