@@ -35,10 +35,14 @@ def train(
     resume: Annotated[bool, typer.Option('--resume', help='Go on with the run in the folder.')] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; the best epoch by validation MRR is kept."""
+    """Train a model; the best epoch by validation MRR is kept.
+
+    Several processes train one model together: `torchrun --nproc-per-node 2 -m drin_pyg train ...`.
+    """
     from drin_pyg.files import read_yaml
     from drin_pyg.linking import calibrate
     from drin_pyg.training import Recipe, load_data, train_run
+    from drin_pyg.training.fit import first_process
     from drin_pyg.vocabulary import RELATIONS
 
     unknown = set(without or ()) - set(RELATIONS)
@@ -54,10 +58,13 @@ def train(
         recipe = recipe.changed(read_yaml(config), config)
     recipe = recipe.changed({'model': {**recipe.model, **{k: v for k, v in model.items() if v is not None}},
                              **{k: v for k, v in changes.items() if v is not None}})
+    quiet = quiet or not first_process()
     loaded = load_data(data, not quiet)
-    for note in loaded.notes.values():
+    for note in loaded.notes.values() if first_process() else ():
         typer.echo(f'Note: {note}')
     result = train_run(loaded, data, recipe, out, seed=seed, resume=resume, progress=not quiet)
+    if not first_process():
+        return
     typer.echo(f'Best validation MRR {result.best_val_mrr:.4f} in {result.epochs} epochs, {result.seconds:.0f} s. '
                f'Run: {out}')
     try:

@@ -13,7 +13,7 @@ from drin_pyg.graph.loader import Transform
 from drin_pyg.nn import DRIN
 from drin_pyg.training.data import load_data
 from drin_pyg.training.data_module import CandidateDataModule
-from drin_pyg.training.fit import FitResult, fit
+from drin_pyg.training.fit import FitResult, first_process, fit
 from drin_pyg.training.recipe import Recipe
 
 FORMAT = 1
@@ -54,7 +54,8 @@ def train_run(
     module = data_module(data, recipe, seed)
     result = fit(model, module, folder, loss=recipe.loss, lr=recipe.lr, max_epochs=recipe.max_epochs,
                  patience=recipe.patience, seed=seed, resume=resume, progress=progress, accelerator=accelerator)
-    save_run(folder, recipe, source)
+    if first_process():
+        save_run(folder, recipe, source)
     return result
 
 
