@@ -111,14 +111,14 @@ def _read_candidates(linker: Linker, table: pa.Table, errors: dict[int, str]) ->
     column = table['candidates'].combine_chunks()
     without = column.is_null().to_numpy(zero_copy_only=False)
     counts = torch.from_numpy(column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64))
-    values = column.flatten()  # leaves out what lies under a null
-    names = values.fill_null('').to_pylist()
-    entity = torch.from_numpy(linker.data.entities.rows(names))
-    entity[torch.from_numpy(values.is_null().to_numpy(zero_copy_only=False))] = -1
+    values = column.flatten().dictionary_encode()  # leaves out what lies under a null; each id is looked up once
+    # One row more, which a null points to.
+    rows = np.append(linker.data.entities.rows(values.dictionary.to_pylist()), -1)
+    entity = torch.from_numpy(rows[values.indices.fill_null(len(rows) - 1).to_numpy(zero_copy_only=False)])
     owner = torch.repeat_interleave(counts)
     for pair in (entity < 0).nonzero().squeeze(1).tolist():
-        errors.setdefault(int(owner[pair]), f"The knowledge base has no entity '{names[pair]}'" if values[pair].is_valid
-                          else "A candidate is null; give its id or leave it out")
+        errors.setdefault(int(owner[pair]), f"The knowledge base has no entity '{values[pair]}'"
+                          if values[pair].is_valid else "A candidate is null; give its id or leave it out")
     wrong = torch.zeros(table.num_rows, dtype=torch.bool)
     wrong[list(errors)] = True
     return entity[~wrong[owner]], counts.masked_fill(wrong, 0), without

@@ -168,7 +168,7 @@ def test_killed_actors_lose_nothing_and_double_nothing(job, source, indexed, lin
     result = subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'tests.linking.link_on_ray', indexed, source[0], tmp_path / 'ray',
          notes],
-        capture_output=True, text=True, timeout=500, cwd=ROOT,
+        capture_output=True, text=True, timeout=900, cwd=ROOT,
         env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'})
     assert result.returncode == 0, result.stderr
     assert 'told 50 finished 50 0' in result.stdout
