@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow
 import pytest
 import torch
 import yaml
+from pyarrow import parquet
 
 import drin_pyg
 from drin_pyg.cli import main
@@ -276,6 +278,31 @@ def test_link_many(calibrated, tmp_path):
     links = [json.loads(line) for line in out.read_text().splitlines()]
     assert links[2] == {'id': None, 'record': 3, 'error': "'mention' is missing"}
     assert links[3]['candidates'] == links[1]['candidates']
+
+
+def test_link_many_parquet_to_parquet(calibrated, tmp_path):
+    shutil.copy(EXAMPLES / 'swan.png', tmp_path)
+    source, out = tmp_path / 'mentions.parquet', tmp_path / 'links'
+    lines = [json.loads(line) for line in LINES if line]
+    parquet.write_table(pyarrow.Table.from_pylist([*lines, {'sentence': 'x', 'mention': ''}]), source)
+    refused = run('link-many', calibrated, source, '--out', out, '-k', 2, '-q')
+    assert refused.returncode == 2
+    assert 'Record 3: The mention is empty' in refused.stderr
+    result = run('link-many', calibrated, source, '--out', out, '-k', 2, '--on-error', 'yield', '-q')
+    assert result.returncode == 0, result.stderr
+    assert '2 mentions linked, 1 could not be' in result.stdout
+    rows = parquet.read_table(out).to_pylist()
+    assert [row['id'] for row in rows] == ['a', '2', '3']
+    assert rows[0]['candidates'][0]['name'] == 'swan'
+    assert rows[2]['candidates'] is None
+    assert run('link-many', calibrated, source, '--out', out, '-k', 3, '-q').returncode == 2  # another job
+    lines = tmp_path / 'mentions.jsonl'
+    lines.write_text(LINES[2])
+    for engine, path, message in (('stream', source, "The engine 'stream' reads JSON lines, and '"),
+                                  ('local', lines, "The engine 'local' reads parquet, and '")):
+        assert message in run('link-many', calibrated, path, '--out', tmp_path / 'x', '--engine', engine).stderr
+    without = run('link-many', calibrated, source, '--out', tmp_path / 'x', '--engine', 'ray', '-q')
+    assert 'has no index for several processes to share; make it with `drin-pyg index' in without.stderr
 
 
 def test_link_many_as_a_part_of_a_pipe(run_folder):

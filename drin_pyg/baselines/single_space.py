@@ -11,7 +11,7 @@ from torch_geometric.typing import NodeType
 from drin_pyg.baselines.baseline import Baseline
 from drin_pyg.baselines.scaled_cosine import ScaledCosine
 from drin_pyg.baselines.sides import Sides
-from drin_pyg.nn.batch_scorer import Loss
+from drin_pyg.nn.loss import Loss
 from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
 
 Modality = Literal['text', 'image']

@@ -74,17 +74,60 @@ def link_many(
     run: Run,
     source: Annotated[Path, typer.Argument(help='Mentions, one JSON object a line: sentence, mention, and perhaps id, '
                                                 'images (relative to the file) and candidates. - reads standard '
-                                                'input.')],
-    out: Annotated[Path, typer.Option(help='File for the links, one JSON object a line. - writes standard output.')],
+                                                'input. Or a parquet file, or a folder of some, with such columns.')],
+    out: Annotated[Path, typer.Option(help='File for the links, one JSON object a line; - writes standard output. Of '
+                                           'parquet, a folder.')],
     k: K = 5,
     batch_size: Annotated[int, typer.Option(min=1, help='Mentions handled at once.')] = 64,
     on_error: Annotated[Literal['raise', 'yield'],
                         typer.Option(help="What to do with a line that cannot be linked: stop and write nothing "
                                           "('raise'), or write what is wrong in its place ('yield').")] = 'raise',
+    engine: Annotated[Literal['stream', 'local', 'ray'] | None,
+                      typer.Option(help="Who does it. 'stream': this process, line by line, the default for JSON "
+                                        "lines. 'local': this process, parquet to parquet, the default for parquet. "
+                                        "'ray': the same by Ray Data, on one machine or many.")] = None,
+    shard: Annotated[int, typer.Option(min=1, help='Parquet: mentions of each file of the output.')] = 4096,
+    workers: Annotated[int | None, typer.Option(min=1, help="'ray': processes that link. Default: one for each "
+                                                            "processor.")] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Link mentions line by line, however many there are."""
+    """Link mentions, however many there are: line by line, or parquet to parquet in pieces, on many machines too."""
+    parquet = source.is_dir() or source.suffix == '.parquet'
+    engine = engine or ('local' if parquet else 'stream')
+    if parquet == (engine == 'stream'):
+        raise ValueError(f"The engine '{engine}' reads {'JSON lines' if parquet else 'parquet'}, and '{source}' is "
+                         f"none; choose {'local or ray' if parquet else 'stream'}")
+    if parquet:
+        _link_parquet(run, source, out, k, on_error, engine, shard, workers, quiet)
+    else:
+        _link_lines(run, source, out, k, batch_size, on_error, quiet)
+
+
+def _link_parquet(run: Path, source: Path, out: Path, k: int, on_error: str, engine: str, shard: int,
+                  workers: int | None, quiet: bool) -> None:
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from drin_pyg.linking import Linker
+    from drin_pyg.linking.bulk_job import BulkJob, link_locally, run_key
+    from drin_pyg.linking.ray_engine import check_index, link_on_ray
+
+    make_linker = partial(Linker.from_pretrained, run)
+    job = BulkJob(source.resolve(), out.resolve(), run_key(run), k, shard, on_error)
+    with tqdm(total=sum(piece.stop - piece.start for piece in job.shards()), desc='Linking', unit='mention',
+              disable=quiet) as bar:
+        if engine == 'ray':
+            check_index(run)
+            link_on_ray(job, make_linker, bar.update, workers)
+        else:
+            link_locally(job, make_linker, bar.update)
+    linked, errors = job.finish()
+    typer.echo(f'{linked:,} mentions linked, {errors:,} could not be. Links: {out}')
+
+
+def _link_lines(run: Path, source: Path, out: Path, k: int, batch_size: int, on_error: str, quiet: bool) -> None:
     import sys
     from json import dumps
 

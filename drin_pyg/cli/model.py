@@ -43,9 +43,13 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model; the best epoch by validation MRR is kept. Goes on where it was stopped."""
+    """Train a model; the best epoch by validation MRR is kept. Goes on where it was stopped.
+
+    Several processes train one model together: `torchrun --nproc-per-node 2 -m drin_pyg train ...`.
+    """
     from drin_pyg.linking import calibrate
     from drin_pyg.training import Recipe, load_data, train_run
+    from drin_pyg.training.fit import first_process
     from drin_pyg.vocabulary import RELATIONS
 
     unknown = set(without or ()) - set(RELATIONS)
@@ -61,8 +65,9 @@ def train(
         recipe = recipe.updated(config)
     recipe = recipe.changed({'model': {**recipe.model, **{k: v for k, v in model.items() if v is not None}},
                              **{k: v for k, v in changes.items() if v is not None}})
+    quiet = quiet or not first_process()
     loaded = load_data(data, not quiet)
-    for note in loaded.notes.values():
+    for note in loaded.notes.values() if first_process() else ():
         typer.echo(f'Note: {note}', err=json)
     calibration = None
 
@@ -74,6 +79,8 @@ def train(
             typer.echo(f'Note: {error}', err=json)
 
     result = train_run(loaded, data, recipe, out, seed=seed, resume=resume, progress=not quiet, finish=finish)
+    if not first_process():
+        return
     if json:
         print_json({'run': str(out), 'best_val_mrr': result.best_val_mrr, 'epochs': result.epochs,
                     'seconds': result.seconds, 'calibration': calibration})

@@ -58,7 +58,7 @@ class Explorer:
         if start is not None:
             record |= {'start': start, 'end': start + len(mention)}
         request = LinkRequest.read(record)
-        _, tables, lists = self.linker.prepare([request])
+        _, tables, lists = self.linker.prepare([request.mention], Candidates.from_lists([[]]), [True])
         return self._opened(request.mention, tables, lists, 0)
 
     def open_row(self, row: int) -> Opened:

@@ -8,6 +8,7 @@ from torch_geometric.utils import cumsum
 from drin_pyg.features.side_tables import SideTables
 from drin_pyg.files import check_file, check_format, claim, fingerprint, own_file, read_record, write_record
 from drin_pyg.linking.index_part import OWN_NAMES, check_arrays, check_parts, make_part, new_name, unpack_ids
+from drin_pyg.linking.mapped_pages import MappedPages
 from drin_pyg.linking.model_key import model_key
 from drin_pyg.linking.tensor_file import map_tensors, write_tensors
 from drin_pyg.nn import DRIN
@@ -37,6 +38,7 @@ class EntityIndex:
         self.manifest = manifest
         self.parts = parts
         self.folder = folder
+        self._pages: MappedPages | None = None
         self._row = row  # entity to its row; -1 if it was removed; None if they are the same
         self._lay_out()
 
@@ -100,7 +102,8 @@ class EntityIndex:
         return index
 
     @classmethod
-    def load(cls, folder: str | Path, model: DRIN | None = None, whole: bool = False) -> 'EntityIndex':
+    def load(cls, folder: str | Path, model: DRIN | None = None, whole: bool = False,
+             resident: int | None = None) -> 'EntityIndex':
         r"""Maps an index that :meth:`build` or :meth:`save` wrote; rows are read from disk as they are needed.
 
         Args:
@@ -108,6 +111,8 @@ class EntityIndex:
             model: The model it must belong to, if that is to be checked at once.
             whole: Whether to read all of it once and compare it with the digests of what was written. Files of up to
                 256 MiB are always compared; of larger ones, size and shapes.
+            resident: Bytes of its rows that may become resident before they are given back to the system, for an
+                index larger than memory; None leaves that to the system.
 
         Raises:
             FileNotFoundError: If there is none, or one of its files is gone.
@@ -136,6 +141,8 @@ class EntityIndex:
             raise ValueError(f"'{path}' is no readable index: {str(error)[:1000]}; build it again") from error
         if model is not None:
             index.check_model(model)
+        if resident is not None:
+            index._pages = MappedPages([x for part in parts for x in part.values()], resident)
         return index
 
     def save(self, folder: str | Path) -> Path:
@@ -332,14 +339,20 @@ class EntityIndex:
             row: Rows over all parts, int64 ``[N]`` on the CPU.
             out: Where to, ``[N, width]``.
         """
+        self._gather(name, row, out)
+        if self._pages is not None:
+            self._pages.keep()
+        return out
+
+    def _gather(self, name: str, row: Tensor, out: Tensor) -> None:
         starts = self._starts[name]
         if len(self.parts) == 1:
-            return _take(self.parts[0][name], row, out)
+            _take(self.parts[0][name], row, out)
+            return
         for part, start, stop in zip(self.parts, starts[:-1], starts[1:], strict=True):
             own = ((row >= start) & (row < stop)).nonzero().squeeze(1)
             if own.numel():
                 out[own.to(out.device)] = part[name][(row[own] - start).to(part[name].device)].to(out.device, out.dtype)
-        return out
 
     def _numbers(self) -> dict[str, int]:
         """Id to number."""

@@ -1,8 +1,10 @@
 import logging
+import os
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -56,6 +58,9 @@ def fit(
     Killed at any point and called again with ``resume``, it goes on after the last whole epoch and ends, on a CPU,
     with the same bytes as if it had not been killed.
 
+    In the processes of ``torchrun``, trains one model with all of them (DDP) and the first one writes; see
+    :class:`LitDRIN` for what is equal to training in one process. A parameter without a gradient is an error there.
+
     Args:
         model: The model.
         data: Training and validation mentions.
@@ -86,18 +91,19 @@ def fit(
     latest = ModelCheckpoint(last.parent, last.stem, enable_version_counter=False)
     callbacks = [Patience('val_mrr', mode='max', patience=patience), CurveFile(folder / 'metrics.csv'), checkpoint,
                  latest]
-    if progress:
+    if progress and first_process():
         callbacks.append(TQDMProgressBar(leave=False))
     # Lightning's remarks on hardware it did not find are no news to whoever waits for the bar.
     logging.getLogger('lightning.pytorch').setLevel(logging.ERROR)
     trainer = L.Trainer(
         max_epochs=max_epochs,
         accelerator=accelerator,
-        devices=1,
+        **_processes(),
+        use_distributed_sampler=False,  # the batches come in shares
         logger=False,
         callbacks=callbacks,
         plugins=[CheckpointFile()],
-        enable_progress_bar=progress,
+        enable_progress_bar=progress and first_process(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1 if data.swap_images else 0,
@@ -110,10 +116,25 @@ def fit(
     best = read_checkpoint(Path(checkpoint.best_model_path))
     module.load_state_dict(best['state_dict'])
     model = module.model.eval()
-    if isinstance(model, PretrainedMixin):
+    if isinstance(model, PretrainedMixin) and first_process():
         model.save_pretrained(folder / 'model')
     return FitResult(model, float(checkpoint.best_model_score), trainer.current_epoch, time.perf_counter() - start,
                      folder)
+
+
+def first_process() -> bool:
+    r"""Whether this is the process that writes and speaks: the first of those that ``torchrun`` started, or the only
+    one."""
+    return 'TORCHELASTIC_RUN_ID' not in os.environ or os.environ['RANK'] == '0'
+
+
+def _processes() -> dict[str, Any]:
+    """How many processes there are and how they work together; ``torchrun`` says it in the environment."""
+    if 'TORCHELASTIC_RUN_ID' not in os.environ:
+        return {'devices': 1}
+    here, all_of_them = int(os.environ['LOCAL_WORLD_SIZE']), int(os.environ['WORLD_SIZE'])
+    # Not 'ddp_find_unused_parameters_true': no model here has such parameters, so one is a mistake.
+    return {'devices': here, 'num_nodes': all_of_them // here, 'strategy': 'ddp'}
 
 
 @torch.inference_mode()

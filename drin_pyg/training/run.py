@@ -1,7 +1,6 @@
 r"""The files that make a folder a training run: what to train again, evaluate or link with."""
 
 import csv
-import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from drin_pyg.nn import DRIN
 from drin_pyg.training.checkpoint_file import read_checkpoint
 from drin_pyg.training.data import load_data
 from drin_pyg.training.data_module import CandidateDataModule
-from drin_pyg.training.fit import FitResult, fit
+from drin_pyg.training.fit import FitResult, first_process, fit
 from drin_pyg.training.recipe import Recipe
 
 FORMAT = 1
@@ -66,7 +65,7 @@ def train_run(
             raise ValueError(f"There are no answered mentions of the split '{name}', but training needs some; there "
                              f"are {', '.join(data.split) or 'none at all'}")
     folder = Path(folder)
-    first = int(os.environ.get('RANK', '0')) == 0  # of the processes that torchrun started
+    first = first_process()
     with claim(folder, inside=('checkpoints', 'model')) if first else nullcontext():
         if first:
             _begin(folder, {**_describe(source), 'seed': seed, 'recipe': asdict(recipe),
