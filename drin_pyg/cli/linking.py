@@ -99,13 +99,18 @@ def link_many(
         raise ValueError(f"The engine '{engine}' reads {'JSON lines' if parquet else 'parquet'}, and '{source}' is "
                          f"none; choose {'local or ray' if parquet else 'stream'}")
     if parquet:
-        _link_parquet(run, source, out, k, on_error, engine, shard, workers, quiet)
+        linked, errors = _link_parquet(run, source, out, k, on_error, engine, shard, workers, quiet)
     else:
-        _link_lines(run, source, out, k, batch_size, on_error, quiet)
+        linked, errors = _link_lines(run, source, out, k, batch_size, on_error, quiet)
+    beside = out == STANDARD  # the links are on standard output
+    if json:
+        print_json({'links': str(out), 'linked': linked, 'not_linked': errors}, err=beside)
+    else:
+        typer.echo(f'{linked:,} mentions linked, {errors:,} could not be. Links: {out}', err=beside)
 
 
 def _link_parquet(run: Path, source: Path, out: Path, k: int, on_error: str, engine: str, shard: int,
-                  workers: int | None, quiet: bool) -> None:
+                  workers: int | None, quiet: bool) -> tuple[int, int]:
     from functools import partial
 
     from tqdm import tqdm
@@ -123,11 +128,11 @@ def _link_parquet(run: Path, source: Path, out: Path, k: int, on_error: str, eng
             link_on_ray(job, make_linker, bar.update, workers)
         else:
             link_locally(job, make_linker, bar.update)
-    linked, errors = job.finish()
-    typer.echo(f'{linked:,} mentions linked, {errors:,} could not be. Links: {out}')
+    return job.finish()
 
 
-def _link_lines(run: Path, source: Path, out: Path, k: int, batch_size: int, on_error: str, quiet: bool) -> None:
+def _link_lines(run: Path, source: Path, out: Path, k: int, batch_size: int, on_error: str,
+                quiet: bool) -> tuple[int, int]:
     import sys
     from json import dumps
 
@@ -148,7 +153,4 @@ def _link_lines(run: Path, source: Path, out: Path, k: int, batch_size: int, on_
             file.write(dumps(item.to_dict(), ensure_ascii=False).encode('utf-8', 'backslashreplace') + b'\n')
             if out == STANDARD:
                 file.flush()  # somebody may be waiting for it
-    if json:  # beside the links, if they are on standard output
-        print_json({'links': str(out), 'linked': counts[False], 'not_linked': counts[True]}, err=out == STANDARD)
-        return
-    typer.echo(f'{counts[False]:,} mentions linked, {counts[True]:,} could not be. Links: {out}', err=out == STANDARD)
+    return counts[False], counts[True]
