@@ -186,7 +186,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         manifest = read_record(path)
         check_format(manifest['format'], FORMAT)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"'{path}' cannot be read: {error}; encode the data again") from error
+        raise ValueError(f"'{path}' is damaged or of another format: {error}; encode the data again") from error
     return manifest
 
 
