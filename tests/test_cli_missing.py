@@ -35,6 +35,7 @@ NEEDING = {
     'link-many run mentions.jsonl --out links.jsonl -q': 'train',
     'diagnose run -q': 'train',
     'explain run --mention 1 -q': 'train',
+    'explore run -q': 'explore',
     'ablate emoji --out studies -q': 'train',
     'demo --quick -q': 'train',
 }

@@ -17,6 +17,8 @@ def explore(
     quiet: Quiet = False,
 ) -> None:
     """Explore a trained model on a page: link mentions, weigh the relations, browse the mistakes."""
+    import gradio  # noqa: F401  # one that is missing is named before a model is read
+
     from drin_pyg.explore import Explorer, launch
 
     launch(Explorer.from_pretrained(run, not quiet), run.resolve().name, host=host, port=port,
