@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 # A file per set of extras says that it is installed; a change of what is needed installs again.
 NEEDS := pyproject.toml setup.cfg constraints.txt
 
-.PHONY: help demo demo-quick test lint docs scatter clean
+.PHONY: help demo demo-quick test lint docs notebooks scatter clean
 
 help:
 	@echo 'make demo        install, train on real data, write report/index.html (under 5 minutes after the install)'
 	@echo 'make test        install, check style, run all tests'
 	@echo 'make demo-quick  the demo with one epoch of everything: does it run?'
 	@echo 'make docs        install, build docs/_build/index.html; needs no network after the install'
+	@echo 'make notebooks   install, execute examples/notebooks in place (a few minutes)'
 	@echo 'make scatter     compile the optional torch_scatter (5 to 9 minutes)'
 	@echo 'make clean       remove .venv, reports and caches of this folder'
 
@@ -49,9 +50,12 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -q -E -W --keep-going -b html docs docs/_build
 	@echo 'Written: docs/_build/index.html'
 
+notebooks: $(VENV)/.test
+	$(BIN)/python examples/notebooks/execute.py
+
 scatter: $(VENV)/.demo
 	$(BIN)/python -m pip install -c constraints.txt setuptools wheel
 	$(BIN)/python -m pip install --no-build-isolation -c constraints.txt '.[scatter]'
 
 clean:
-	rm -rf $(VENV) report docs/_build build dist .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) report docs/_build docs/notebooks docs/jupyter_execute build dist .pytest_cache .ruff_cache *.egg-info

@@ -17,7 +17,7 @@ copyright = author
 release = version = drin_pyg.__version__
 
 extensions = [
-    'myst_parser',
+    'myst_nb',
     'sphinx.ext.autodoc',
     'sphinx.ext.autosummary',
     'sphinx.ext.napoleon',
@@ -27,9 +27,12 @@ extensions = [
     'outside_links',
     'public_names',
 ]
-exclude_patterns = ['_build']
+exclude_patterns = ['_build', 'jupyter_execute']  # both are written by the build
 
 myst_enable_extensions = ['deflist', 'dollarmath', 'fieldlist']
+nb_execution_mode = 'off'  # outputs are stored; `make notebooks` makes them anew
+nb_code_prompt_show = 'How this is drawn'
+nb_code_prompt_hide = 'How this is drawn'
 myst_heading_anchors = 3  # so that links to headings work as they do on the code's own site
 
 autosummary_generate = False  # the tables link to the same page

@@ -2,14 +2,36 @@ r"""Writing files so that they are there whole or not at all, and digests of wha
 
 import hashlib
 import json
+import math
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LOCK = '.lock'
+SHA256 = 'sha256'
 LONGEST_NAME = 255  # bytes; the system raises what is no word about the folder
+READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: a third of a second
 
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    r"""Has an error of writing name the file; the system and NumPy do not say whose disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # NumPy's
+            raise OSError(f"'{path}' could not be written whole ({error}); is the disk full?") from error
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
@@ -17,7 +39,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        with open(temporary, 'wb') as file:
+        with naming(path), open(temporary, 'wb') as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -30,6 +52,42 @@ def write_atomic(path: Path, data: bytes) -> None:
     r"""Writes a file under a temporary name and renames it."""
     with open_atomic(path) as file:
         file.write(data)
+
+
+@contextmanager
+def claim(folder: Path, wait: bool = False, inside: Iterable[str] = ()) -> Iterator[None]:
+    r"""Keeps a folder to one process that writes there; what killed ones left under temporary names is removed.
+
+    Args:
+        folder: The folder, made if need be.
+        wait: Whether to wait for another process that writes there; otherwise it is an error.
+        inside: Folders inside that belong to it.
+
+    Raises:
+        BlockingIOError: If another process writes there.
+        NotADirectoryError: If it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"'{folder}' is a file, where a folder is to be written; name another")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=-1 if wait else 0):
+            try:
+                for name in ('.', *inside):
+                    remove_leftovers(folder / name)
+                yield
+            finally:
+                (folder / LOCK).unlink(missing_ok=True)  # whoever waits sees that it is gone, and makes a new one
+    except Timeout:
+        raise BlockingIOError(f"Another process is writing to '{folder}'; wait until it is done, or name another "
+                              f"folder") from None
+
+
+def remove_leftovers(folder: Path, name: str = '*') -> None:
+    r"""Removes what killed processes left of a file in a folder, of any file by default. Only for who keeps others
+    from writing there."""
+    for path in folder.glob(f'.{name}.*.tmp'):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def cache_folder() -> Path:
@@ -52,6 +110,33 @@ def content_key(parts: Iterable[str | bytes]) -> str:
 def to_json(value: Any) -> str:
     r"""JSON that is the same for equal values: the keys of objects are sorted."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    r"""A value for JSON, which has no NaN and no infinity: None in their place."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def format_json(value: Any) -> str:
+    r"""JSON to read: indented, None for what is no number. Half a surrogate pair is escaped, as UTF-8 has none."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode('utf-8', 'backslashreplace').decode()
+
+
+def check_format(found: Any, known: int) -> None:
+    r"""Raises ValueError if a file is of another format than this version reads.
+
+    Args:
+        found: The number in the file.
+        known: The number that this version writes.
+    """
+    if found != known:
+        newer = ' (update drin_pyg to read it)' if type(found) is int and found > known else ''
+        raise ValueError(f"it is of format {found!r}, and this version of drin_pyg reads {known}{newer}")
 
 
 def own_file(folder: Path, name: str) -> Path:
@@ -88,12 +173,88 @@ def digest_file(path: str | Path) -> str:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    r"""Settings of a YAML file.
+def fingerprint(path: Path) -> dict[str, Any]:
+    r"""Size and SHA-256 of a file, for the record of the folder that it belongs to."""
+    return {'bytes': path.stat().st_size, SHA256: digest_file(path)}
+
+
+def check_file(path: Path, known: dict[str, Any], whole: bool = False) -> None:
+    r"""Compares a file with its :func:`fingerprint`: the size always, the digest of a large one if it is asked for.
+
+    Args:
+        path: The file.
+        known: The fingerprint.
+        whole: Whether to read it whatever its size.
+
+    Raises:
+        FileNotFoundError: If it is missing.
+        ValueError: If it is another, naming it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"'{path}' is missing")
+    size = path.stat().st_size
+    if size != known['bytes']:
+        raise ValueError(f"'{path}' is damaged: it has {size:,} bytes instead of {known['bytes']:,}")
+    if (whole or size <= READ_AT_ONCE) and digest_file(path) != known[SHA256]:
+        raise ValueError(f"'{path}' is damaged: its SHA-256 is not that of the file that was written")
+
+
+def tensor_key(tensors: dict[str, 'Tensor'], *about: str) -> str:
+    r"""A digest of tensors by name, and of what is to be said ``about`` them."""
+    import torch
+
+    parts: list[str | bytes] = [*about]
+    for name, value in sorted(tensors.items()):
+        value = value.detach().cpu().contiguous()
+        parts += [name, str(value.dtype), value.flatten().view(torch.uint8).numpy().tobytes()]
+    return content_key(parts)
+
+
+def stored_key(path: Path) -> str | None:
+    r"""The :func:`tensor_key` in the header of a safetensors file; None if it has none, as in earlier versions."""
+    from safetensors import safe_open
+
+    with safe_open(path, 'pt') as file:
+        return (file.metadata() or {}).get(SHA256)
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    r"""Writes JSON with a digest of its content."""
+    write_atomic(path, json.dumps({**record, SHA256: _record_key(record)}, indent=2).encode() + b'\n')
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    r"""Reads JSON that :func:`write_record` wrote, or an earlier version without a digest.
+
+    Raises:
+        ValueError: If it is no JSON object, or not what was written.
+    """
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(record, dict):
+            raise ValueError('it holds no JSON object')
+        if record.pop(SHA256, key := _record_key(record)) != key:
+            raise ValueError('its content is not what was written')
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None
+    return record
+
+
+def _record_key(record: dict[str, Any]) -> str:
+    content = {name: value for name, value in record.items() if name != SHA256}
+    return content_key([json.dumps(json.loads(json.dumps(content)), sort_keys=True)])
+
+
+def read_yaml(path: str | Path, known: int = 1) -> dict[str, Any]:
+    r"""Settings of a YAML file, without its ``format``. A file that names none, as people write them, is of format 1.
+
+    Args:
+        path: The file.
+        known: The format that this version reads.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no mapping.
+        ValueError: If it holds no mapping, or is of another format.
     """
     import yaml
 
@@ -112,4 +273,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"'{path}' is no YAML: {str(error)[:1000]}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"'{path}' must hold 'name: value' lines, got {settings!r:.60}")
+    try:
+        check_format(settings.pop('format', 1), known)
+    except ValueError as error:
+        raise ValueError(f"'{path}' cannot be read: {error}") from error
     return settings

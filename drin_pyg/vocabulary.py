@@ -1,10 +1,16 @@
 r"""The vocabulary of the pair graph: node types, relations and metadata, as data.
 
 No other module of the package spells a type name. Names use single underscores
-because PyG joins the parts of an edge type with double ones.
+because PyG joins the parts of an edge type with double ones. PyG itself is not loaded here: the
+command completes the names of relations, and nobody waits for PyTorch at a tab.
 """
 
-from torch_geometric.typing import EdgeType, Metadata, NodeType
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch_geometric.typing import EdgeType, Metadata, NodeType
 
 MENTION_TEXT: NodeType = 'mention_text'    # the mention in its sentence
 MENTION_IMAGE: NodeType = 'mention_image'  # the image beside the sentence

@@ -5,17 +5,23 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow
 import pytest
+import torch
 import yaml
+from pyarrow import parquet
 
+import drin_pyg
 from drin_pyg.cli import main
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
+from drin_pyg.files import read_record, write_record
 from tests.evaluation.published_reference import write_folder
 from tests.features.tiny_models import save_clip
 
@@ -47,6 +53,16 @@ def test_help(command):
     result = run(*command, '--help')
     assert result.returncode == 0
     assert 'Usage' in result.stdout
+
+
+def test_version():
+    result = run('--version')
+    assert result.returncode == 0
+    lines = dict(line.split(' ') for line in result.stdout.splitlines())
+    assert list(lines) == ['drin_pyg', 'torch', 'torch_geometric', 'python']
+    assert lines['drin_pyg'] == drin_pyg.__version__ == tomllib.loads(
+        (EXAMPLES.parent / 'pyproject.toml').read_text())['project']['version']
+    assert lines['torch'] == torch.__version__.split('+')[0]
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
@@ -174,7 +190,7 @@ def test_the_whole_way_from_files_to_a_linked_mention(own, tmp_path):
 
     # Tables that changed since the run was trained are refused by name.
     manifest = tmp_path / 'tables' / 'tables.json'
-    manifest.write_text(manifest.read_text().replace('"key": "', '"key": "0'))
+    write_record(manifest, {**read_record(manifest), 'key': '0'})
     changed = run('evaluate', tmp_path / 'run', '-q')
     assert changed.returncode == 2
     assert 'holds other tables' in changed.stderr
@@ -264,6 +280,31 @@ def test_link_many(calibrated, tmp_path):
     assert links[3]['candidates'] == links[1]['candidates']
 
 
+def test_link_many_parquet_to_parquet(calibrated, tmp_path):
+    shutil.copy(EXAMPLES / 'swan.png', tmp_path)
+    source, out = tmp_path / 'mentions.parquet', tmp_path / 'links'
+    lines = [json.loads(line) for line in LINES if line]
+    parquet.write_table(pyarrow.Table.from_pylist([*lines, {'sentence': 'x', 'mention': ''}]), source)
+    refused = run('link-many', calibrated, source, '--out', out, '-k', 2, '-q')
+    assert refused.returncode == 2
+    assert 'Record 3: The mention is empty' in refused.stderr
+    result = run('link-many', calibrated, source, '--out', out, '-k', 2, '--on-error', 'yield', '-q')
+    assert result.returncode == 0, result.stderr
+    assert '2 mentions linked, 1 could not be' in result.stdout
+    rows = parquet.read_table(out).to_pylist()
+    assert [row['id'] for row in rows] == ['a', '2', '3']
+    assert rows[0]['candidates'][0]['name'] == 'swan'
+    assert rows[2]['candidates'] is None
+    assert run('link-many', calibrated, source, '--out', out, '-k', 3, '-q').returncode == 2  # another job
+    lines = tmp_path / 'mentions.jsonl'
+    lines.write_text(LINES[2])
+    for engine, path, message in (('stream', source, "The engine 'stream' reads JSON lines, and '"),
+                                  ('local', lines, "The engine 'local' reads parquet, and '")):
+        assert message in run('link-many', calibrated, path, '--out', tmp_path / 'x', '--engine', engine).stderr
+    without = run('link-many', calibrated, source, '--out', tmp_path / 'x', '--engine', 'ray', '-q')
+    assert 'has no index for several processes to share; make it with `drin-pyg index' in without.stderr
+
+
 def test_link_many_as_a_part_of_a_pipe(run_folder):
     result = subprocess.run(
         [sys.executable, '-c', 'from drin_pyg.cli import main; main()', 'link-many', run_folder, '-', '--out', '-',
@@ -287,7 +328,8 @@ def test_describe_strict(own, tmp_path):
 
 def test_config_with_nonsense_is_named(tmp_path):
     for text, message in [('colour: 1', "no 'colour'"), ('lr: fast', "'lr'"), ('- 1', 'lines'), ('{', 'no YAML'),
-                          ('max_epochs: 1.5', "'max_epochs'"), ('warm_start: 1', "'warm_start'")]:
+                          ('max_epochs: 1.5', "'max_epochs'"), ('warm_start: 1', "'warm_start'"),
+                          ('format: 2', 'of format 2')]:
         (tmp_path / 'recipe.yaml').write_text(text)
         result = run('train', 'emoji', '--out', tmp_path / 'run', '--config', tmp_path / 'recipe.yaml', '-q')
         assert result.returncode == 2

@@ -48,6 +48,28 @@ def test_the_walk_has_examples():
     assert '>>> ' in TEXTS['docs/guide.md']
 
 
+MODULES = sorted('.'.join(path.relative_to(ROOT).with_suffix('').parts) for path in (ROOT / 'drin_pyg').rglob('*.py')
+                 if '>>> ' in path.read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_examples_of_docstrings_run(module):
+    report = []
+    runner = doctest.DocTestRunner()
+    tests = doctest.DocTestFinder(exclude_empty=True).find(import_module(module))
+    for test in tests:
+        runner.run(test, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, ''.join(report)
+    text = ROOT.joinpath(*module.split('.')).with_suffix('.py').read_text(encoding='utf-8')
+    assert sum(len(test.examples) for test in tests) == text.count('>>> ')
+
+
+def test_what_most_programs_call_has_an_example():
+    assert {'drin_pyg.nn.drin_conv', 'drin_pyg.nn.relation_conv', 'drin_pyg.nn.drin', 'drin_pyg.graph.candidate_batch',
+            'drin_pyg.graph.pair_graph', 'drin_pyg.features.candidates', 'drin_pyg.features.pair_tables',
+            'drin_pyg.evaluation.ranks'} <= set(MODULES)
+
+
 @each_page
 def test_python_blocks_import_what_exists(page):
     for code in blocks(page, 'python'):
@@ -131,12 +153,34 @@ def test_commands_are_written_from_their_help(extensions):
 def test_links_to_files_outside(extensions, tmp_path):
     import outside_links
 
-    for path in ('docs/data.md', 'benchmarks/README.md', 'benchmarks/dense.py'):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+    for path in ('docs/data.md', 'benchmarks/dense.py', 'examples/notebooks/1.ipynb', 'examples/notebooks/x.py'):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
-    text = '[a](data.md#x) [b](../benchmarks/README.md#y) [`c`](../benchmarks/dense.py) [d](../gone.md) [e](https://f)'
-    assert outside_links.replace_links(text, tmp_path / 'docs', tmp_path / 'docs') == \
-        '[a](data.md#x) [b](benchmarks.md#y) `c` [d](../gone.md) [e](https://f)'
+    docs, notebooks = tmp_path / 'docs', tmp_path / 'examples' / 'notebooks'
+    text = '[a](data.md#x) [b](../examples/notebooks/1.ipynb#y) [`c`](../benchmarks/dense.py) [d](../gone.md) [e](https://f)'
+    assert outside_links.replace_links(text, docs, docs) == \
+        '[a](data.md#x) [b](/notebooks/1.ipynb#y) `c` [d](../gone.md) [e](https://f)'
+    text = '[a](../../docs/data.md#x) [b](1.ipynb) [c](x.py) tried[name](model)'
+    assert outside_links.replace_links(text, notebooks, docs) == \
+        '[a](/data.md#x) [b](/notebooks/1.ipynb) c tried[name](model)'
+
+
+def test_notebooks_are_copied_into_the_site(extensions, tmp_path):
+    import outside_links
+
+    docs, notebooks = tmp_path / 'docs', tmp_path / 'examples' / 'notebooks'
+    for folder in (docs, notebooks, docs / 'notebooks'):
+        folder.mkdir(parents=True)
+    for name, text in (('same', 'a'), ('changed', 'b')):
+        (notebooks / f'{name}.ipynb').write_text(text)
+        (docs / 'notebooks' / f'{name}.ipynb').write_text('a')
+    (docs / 'notebooks' / 'gone.ipynb').write_text('c')
+    (notebooks / 'execute.py').touch()
+    before = (docs / 'notebooks' / 'same.ipynb').stat().st_mtime_ns
+    outside_links.copy_pages(docs)
+    assert {path.name: path.read_text() for path in (docs / 'notebooks').iterdir()} == {'same.ipynb': 'a',
+                                                                                         'changed.ipynb': 'b'}
+    assert (docs / 'notebooks' / 'same.ipynb').stat().st_mtime_ns == before
 
 
 def test_formulas(extensions):

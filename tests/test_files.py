@@ -1,10 +1,24 @@
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from drin_pyg.files import cache_folder, content_key, digest_file, open_atomic, to_json, write_atomic
+from drin_pyg.files import (
+    cache_folder,
+    check_file,
+    claim,
+    content_key,
+    digest_file,
+    fingerprint,
+    naming,
+    open_atomic,
+    read_record,
+    to_json,
+    write_atomic,
+    write_record,
+)
 
 
 @pytest.fixture
@@ -79,3 +93,93 @@ def test_json_is_the_same_for_equal_values():
 def test_digest_of_a_file(tmp_path):
     (tmp_path / 'a').write_bytes(b'abc' * 100_000)
     assert digest_file(tmp_path / 'a') == hashlib.sha256(b'abc' * 100_000).hexdigest()
+
+
+def test_a_folder_is_kept_to_one_writer_and_tidied_up(tmp_path):
+    folder = tmp_path / 'out'
+    (folder / 'inside').mkdir(parents=True)
+    (folder / '.data.7.tmp').mkdir()
+    for left in ('.a.json.1.tmp', '.data.7.tmp/part', 'inside/.b.2.tmp', 'mine.tmp', '.own'):
+        (folder / left).touch()
+    with claim(folder, inside=['inside']):
+        assert sorted(path.name for path in folder.rglob('*')) == ['.lock', '.own', 'inside', 'mine.tmp']
+        with pytest.raises(BlockingIOError, match=f"Another process is writing to '{folder}'"), claim(folder):
+            pass
+        (folder / '.own.3.tmp').touch()
+    assert sorted(path.name for path in folder.iterdir()) == ['.own', '.own.3.tmp', 'inside', 'mine.tmp']
+    with claim(folder):  # given back
+        pass
+    with pytest.raises(NotADirectoryError, match=r"mine\.tmp' is a file"), claim(folder / 'mine.tmp'):
+        pass
+
+
+def test_whoever_waits_comes_next(tmp_path):
+    order = []
+
+    def second():
+        with claim(tmp_path, wait=True):
+            order.append('second')
+
+    thread = threading.Thread(target=second)
+    with claim(tmp_path):
+        thread.start()
+        order.append('first')
+    thread.join(60)
+    assert order == ['first', 'second']
+
+
+@pytest.mark.parametrize('record', [{}, {'a': [1, {'b': None}], 'c': 0.1, 'd': 'ü\udc80'}, {'n': float('inf')}])
+def test_a_record_is_known_from_any_other(tmp_path, record):
+    path = tmp_path / 'a.json'
+    write_record(path, record)
+    assert read_record(path) == record
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+        try:
+            found = read_record(path)
+        except ValueError:
+            continue
+        found.pop(next((name for name in found if name not in record), ''), None)  # the digest under another name
+        assert found == record
+        path.write_bytes(whole[:place])
+        with pytest.raises(ValueError):  # noqa: PT011 - json's own
+            read_record(path)
+
+
+def test_a_record_without_a_digest_is_of_an_earlier_version(tmp_path):
+    (tmp_path / 'a.json').write_text('{"a": 1}')
+    assert read_record(tmp_path / 'a.json') == {'a': 1}
+    (tmp_path / 'a.json').write_text('[1]')
+    with pytest.raises(ValueError, match='no JSON object'):
+        read_record(tmp_path / 'a.json')
+
+
+def test_a_file_is_known_by_size_and_digest(tmp_path, monkeypatch):
+    path = tmp_path / 'a'
+    path.write_bytes(b'one')
+    known = fingerprint(path)
+    check_file(path, known)
+    path.write_bytes(b'two')
+    with pytest.raises(ValueError, match="a' is damaged: its SHA-256"):
+        check_file(path, known)
+    monkeypatch.setattr('drin_pyg.files.READ_AT_ONCE', 2)
+    check_file(path, known)  # too large to read in passing
+    with pytest.raises(ValueError, match="a' is damaged: its SHA-256"):
+        check_file(path, known, whole=True)
+    path.write_bytes(b'three')
+    with pytest.raises(ValueError, match='it has 5 bytes instead of 3'):
+        check_file(path, known)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match="a' is missing"):
+        check_file(path, known)
+
+
+@pytest.mark.parametrize(('error', 'message'), [
+    (OSError(28, 'No space left on device'), r"No space left on device: '/out/a'"),
+    (OSError('7 requested and 3 written'), r"'/out/a' could not be written whole \(7 requested.*is the disk full"),
+    (OSError(2, 'No such file', '/other'), "No such file: '/other'"),
+])
+def test_errors_of_writing_name_the_file(error, message):
+    with pytest.raises(OSError, match=message), naming(Path('/out/a')):
+        raise error

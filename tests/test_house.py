@@ -17,10 +17,10 @@ TREES = {path: ast.parse((ROOT / path).read_text()) for path in FILES}
 
 # The way of a mention through the package. A folder imports only from folders above it.
 LAYERS = ['files', 'vocabulary', 'datasets', 'features', 'graph', 'nn', 'baselines', 'evaluation', 'training',
-          'linking', 'experiments', 'demo', 'cli']
+          'linking', 'experiments', 'demo', 'explore', 'cli']
 
 HEAVY = {'transformers', 'torchvision', 'open_clip', 'lightning', 'pytorch_lightning', 'sklearn', 'skimage', 'PIL',
-         'matplotlib', 'pandas', 'typer'}
+         'matplotlib', 'pandas', 'typer', 'gradio', 'ray', 'pyarrow'}
 PICKLERS = {'pickle', 'cPickle', 'dill', 'cloudpickle', 'joblib', 'marshal', 'shelve'}
 
 each_file = pytest.mark.parametrize('path', FILES, ids=str)

@@ -10,7 +10,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 # Folders of the package whose `__all__` is public, in the order of a mention's way through them.
-PACKAGES = ['datasets', 'features', 'graph', 'nn', 'baselines', 'evaluation', 'training', 'linking', 'experiments']
+PACKAGES = ['datasets', 'features', 'graph', 'nn', 'baselines', 'evaluation', 'training', 'linking', 'experiments',
+            'explore']
 
 log = logging.getLogger(__name__)
 

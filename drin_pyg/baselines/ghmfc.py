@@ -9,7 +9,7 @@ from drin_pyg.baselines.baseline import Baseline
 from drin_pyg.baselines.cross_attention import CrossAttention, max_over
 from drin_pyg.baselines.scaled_cosine import ScaledCosine
 from drin_pyg.baselines.sides import Sides
-from drin_pyg.nn.batch_scorer import Loss
+from drin_pyg.nn.loss import Loss
 from drin_pyg.vocabulary import ENTITY_TEXT
 
 TEMPERATURE = 0.07  # of the contrastive loss between the modalities

@@ -30,9 +30,18 @@ def relation_scores(tables: PairTables, candidates: Candidates, mention: Tensor)
 def z_score(scores: Tensor, candidates: Candidates) -> Tensor:
     r"""Standardises each relation over the candidates of a mention; what is missing becomes 0, the mean.
 
+    .. math::
+        z_{pr} = (x_{pr} - \mu_{mr}) / \max(\sigma_{mr}, 10^{-6})
+
+    for pair :math:`p` of mention :math:`m` and relation :math:`r`, with the mean and standard deviation over the
+    candidates that have it.
+
     Args:
         scores: From :func:`relation_scores`, ``[P, R]``.
         candidates: The candidate lists of these pairs.
+
+    Returns:
+        ``[P, R]``.
     """
     group, size = candidates.mention, candidates.num_mentions
     there = ~scores.isnan()
@@ -45,8 +54,19 @@ def z_score(scores: Tensor, candidates: Candidates) -> Tensor:
 
 
 class LogisticFusion:
-    r"""Weights of the relations from a logistic regression on answer-minus-candidate differences
-    (:class:`sklearn.linear_model.LogisticRegression`), that is, from pairwise preferences."""
+    r"""Late fusion: one learned weight for each relation, and nothing else.
+
+    .. math::
+        s_p = \sum_r w_r z_{pr}
+
+    The :math:`w_r` come from pairwise preferences: a logistic regression without intercept
+    (:class:`sklearn.linear_model.LogisticRegression`) on the differences of each answer and its rivals,
+    :math:`P(p \text{ before } q) = \sigma(s_p - s_q)`.
+
+    Shapes:
+        - **input:** relations of the pairs, standardised by :func:`z_score`, ``[P, R]``
+        - **output:** scores ``[P]``, higher is better
+    """
 
     def fit(self, features: Tensor, candidates: Candidates) -> 'LogisticFusion':
         r"""Fits on z-scored relations ``[P, R]`` of training pairs; mentions without their answer are left out."""

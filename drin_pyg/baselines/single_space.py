@@ -11,7 +11,7 @@ from torch_geometric.typing import NodeType
 from drin_pyg.baselines.baseline import Baseline
 from drin_pyg.baselines.scaled_cosine import ScaledCosine
 from drin_pyg.baselines.sides import Sides
-from drin_pyg.nn.batch_scorer import Loss
+from drin_pyg.nn.loss import Loss
 from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
 
 Modality = Literal['text', 'image']
@@ -29,7 +29,14 @@ class SingleSpace(Baseline):
     mean counts; a missing one adds nothing, and a mention or entity with nothing at all scores 0.
 
     Training is by a softmax over *all* entities of the batch: the candidates of one mention are wrong answers for
-    the others too. ``encoders`` are named as those of :class:`~drin_pyg.nn.DRIN`, so
+    the others too. With :math:`\mathbf{n}(\mathbf{x}) = \mathbf{x} / \lVert\mathbf{x}\rVert` and a learned
+    :math:`\tau`, for mention :math:`m` and entity :math:`c` (biases left out):
+
+    .. math::
+        s_{mc} = e^{\tau} \, \langle \mathbf{n}(\mathbf{W}_1 \mathbf{t}_m + \mathbf{W}_2 \bar{\mathbf{i}}_m),
+        \mathbf{n}(\mathbf{W}_3 \mathbf{t}_c + \mathbf{W}_4 \bar{\mathbf{i}}_c) \rangle
+
+    ``encoders`` are named as those of :class:`~drin_pyg.nn.DRIN`, so
     :func:`~drin_pyg.training.warm_start` starts this model as well.
 
     Args:

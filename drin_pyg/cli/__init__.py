@@ -10,15 +10,18 @@ import typer
 from drin_pyg.cli.app import app
 from drin_pyg.cli.audit import audit
 from drin_pyg.cli.card import card
+from drin_pyg.cli.check import check
 from drin_pyg.cli.data import convert, describe, encode, retrieve
 from drin_pyg.cli.diagnose import diagnose, explain
 from drin_pyg.cli.experiments import ablate
+from drin_pyg.cli.explore import explore
 from drin_pyg.cli.linking import index, link, link_many
+from drin_pyg.cli.missing import missing_module
 from drin_pyg.cli.model import calibrate, evaluate, parity, train
 from drin_pyg.cli.report import demo
 
-__all__ = ['ablate', 'app', 'audit', 'calibrate', 'card', 'convert', 'demo', 'describe', 'diagnose', 'encode',
-           'evaluate', 'explain', 'index', 'link', 'link_many', 'main', 'parity', 'retrieve', 'train']
+__all__ = ['ablate', 'app', 'audit', 'calibrate', 'card', 'check', 'convert', 'demo', 'describe', 'diagnose', 'encode',
+           'evaluate', 'explain', 'explore', 'index', 'link', 'link_many', 'main', 'parity', 'retrieve', 'train']
 
 # What libraries say about themselves on import, here and in worker processes; nothing a user can act on.
 NOISE = {
@@ -33,9 +36,11 @@ def main() -> None:
         warnings.filterwarnings('ignore', re.escape(message), category)
     os.environ.setdefault('PYTHONWARNINGS', ','.join(f'ignore:{m}:{c.__name__}' for m, c in NOISE.items()))
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name='drin-pyg', standalone_mode=False)
     except typer.Abort:
         _fail('interrupted')
+    except ModuleNotFoundError as error:
+        _fail(missing_module(error))
     except (OSError, ValueError, ImportError) as error:
         _fail(str(error))
     except Exception as error:

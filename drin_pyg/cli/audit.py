@@ -4,6 +4,7 @@ from typing import Annotated
 import typer
 
 from drin_pyg.cli.app import Json, Quiet, app
+from drin_pyg.cli.complete import complete_binding
 from drin_pyg.cli.data import Source
 
 
@@ -22,7 +23,8 @@ def audit(
                                                         'canonical form.')] = None,
     bind: Annotated[list[str] | None, typer.Option(help="What a leak-free split keeps together: 'sentence', 'words', "
                                                         "'image', 'near_image', 'answer' ... Repeatable. Default: "
-                                                        "sentence, image and answer.")] = None,
+                                                        "sentence, image and answer.",
+                                                   autocompletion=complete_binding)] = None,
     fractions: Annotated[tuple[float, float], typer.Option(help='Shares of the mentions for val and test.')] = (.1, .1),
     seed: Annotated[int, typer.Option(min=0, help='Seed of the draw.')] = 0,
     copy_images: Annotated[bool, typer.Option('--copy-images', help='Copy pictures into the folder of the split '
@@ -31,8 +33,6 @@ def audit(
     quiet: Quiet = False,
 ) -> None:
     """Say whether a data set gives its answers away, or its test set to training; draw a split that does not."""
-    from json import dumps
-
     from drin_pyg.datasets import open_dataset, write_mel_folder
     from drin_pyg.evaluation.audit import audit, fingerprint_dataset
     from drin_pyg.evaluation.audit_keys import OF_PICTURES
@@ -45,7 +45,7 @@ def audit(
         split_figures,
         split_groups,
     )
-    from drin_pyg.files import write_atomic
+    from drin_pyg.files import format_json, write_atomic
 
     dataset, bind, draw = open_dataset(source), bind or list(BIND), None
     if split_out is not None:
@@ -64,7 +64,7 @@ def audit(
         draw = split_figures(mentions, groups)
         write_mel_folder(dataset.entities, mentions, split_out, copy_images)
     found = audit(dataset, prints=prints)
-    content = dumps({**found.to_dict(), **({'split': draw} if draw else {})}, indent=2, ensure_ascii=False)
+    content = format_json({**found.to_dict(), **({'split': draw} if draw else {})})
     if out is not None:
         write_atomic(out, content.encode() + b'\n')
     typer.echo(content if json else found.format())

@@ -3,10 +3,11 @@ from typing import Annotated
 
 import typer
 
-from drin_pyg.cli.app import Config, Json, Quiet, app
+from drin_pyg.cli.app import Config, Json, Quiet, app, print_json
+from drin_pyg.cli.complete import complete_method, complete_preset, complete_source
 
 Source = Annotated[str, typer.Argument(help="Folder of a data set (its layout is recognised), or 'emoji' for the "
-                                            "packaged EmojiMEL.")]
+                                            "packaged EmojiMEL.", autocompletion=complete_source)]
 
 
 @app.command()
@@ -19,12 +20,10 @@ def describe(
     quiet: Quiet = False,
 ) -> None:
     """Print what a data set holds, and what in it cannot be used."""
-    from json import dumps
-
     from drin_pyg.datasets import describe, open_dataset
 
     found = describe(open_dataset(source), open_pictures=pictures, workers=workers, progress=not quiet)
-    typer.echo(dumps(found.to_dict(), indent=2, ensure_ascii=False) if json else found.format())
+    print_json(found.to_dict()) if json else typer.echo(found.format())
     if strict and found.findings.unusable:
         raise typer.Exit(1)
 
@@ -35,12 +34,17 @@ def convert(
     target: Annotated[Path, typer.Argument(help='Folder to write.')],
     copy_images: Annotated[bool, typer.Option('--copy-images', help='Copy pictures, so that the folder can be '
                                                                     'moved; default: refer to them.')] = False,
+    json: Json = False,
 ) -> None:
     """Write any data set in the canonical form: entities.jsonl and mentions.jsonl."""
     from drin_pyg.datasets import convert, open_dataset
 
     dataset = open_dataset(source)
     convert(dataset, target, copy_images)
+    if json:
+        print_json({'folder': str(target), 'entities': len(dataset.entities), 'mentions': len(dataset.mentions),
+                    'findings': dataset.findings.to_dict()})
+        return
     typer.echo(f'{len(dataset.entities):,} entities and {len(dataset.mentions):,} mentions: {target}')
     if dataset.findings.counts:
         typer.echo(f'Found on the way (! = not usable as it stands):\n{dataset.findings.format()}')
@@ -52,7 +56,8 @@ def retrieve(
     target: Annotated[Path, typer.Argument(help='Folder to write, in the canonical form.')],
     k: Annotated[int, typer.Option('-k', min=1, help='Candidates of a mention.')] = 20,
     method: Annotated[list[str] | None, typer.Option(help="'name' (rapidfuzz), 'bm25' or 'dense' (MiniLM). Repeatable: "
-                                                          "scores add up. Default: name and dense.")] = None,
+                                                          "scores add up. Default: name and dense.",
+                                                     autocompletion=complete_method)] = None,
     replace: Annotated[bool, typer.Option('--replace', help='Replace lists that are there already.')] = False,
     copy_images: Annotated[bool, typer.Option('--copy-images', help='Copy pictures instead of referring to '
                                                                     'them.')] = False,
@@ -60,8 +65,6 @@ def retrieve(
     quiet: Quiet = False,
 ) -> None:
     """Give mentions candidates from the whole knowledge base, and print how often the answer is among them."""
-    from json import dumps
-
     from drin_pyg.datasets import open_dataset, write_mel_folder
     from drin_pyg.features import Encoding
     from drin_pyg.files import cache_folder
@@ -73,11 +76,11 @@ def retrieve(
     mentions, recall = retrieve(dataset.mentions, dataset.entities, k, method or ('name', 'dense'),
                                 replace_lists=replace, how=Encoding(cache_folder(), progress=not quiet))
     write_mel_folder(dataset.entities, mentions, target, copy_images)
-    typer.echo(dumps(recall, indent=2) if json else format_recall(recall))
+    print_json(recall) if json else typer.echo(format_recall(recall))
     kept = sum(bool(mention.candidates) for mention in dataset.mentions)
-    if kept and not replace and not json:
+    if kept and not replace:
         typer.echo(f'{kept:,} of {len(mentions):,} mentions had candidates, and keep them (--replace gives them new '
-                   f'ones).')
+                   f'ones).', err=json)
 
 
 @app.command()
@@ -86,7 +89,8 @@ def encode(
     out: Annotated[Path, typer.Option(help='Folder for the tables.')],
     preset: Annotated[str | None, typer.Option(help="'offline' (MiniLM and descriptors of drawings, no download), "
                                                     "'text' (MiniLM alone), 'paper' (BERT, ResNet-152, Faster R-CNN, "
-                                                    "CLIP) or 'clip'. Default: offline.")] = None,
+                                                    "CLIP) or 'clip'. Default: offline.",
+                                                    autocompletion=complete_preset)] = None,
     setting: Annotated[list[str] | None, typer.Option('--set', help='NAME=VALUE: an option of the preset, such as '
                                                                     'text=/folder/bert. Repeatable.')] = None,
     config: Config = None,
@@ -94,6 +98,7 @@ def encode(
     workers: Annotated[int, typer.Option(min=0, help='Processes that decode pictures; 0: none of their own.')] = 0,
     work: Annotated[Path | None, typer.Option(help='Folder to keep encoded rows in, for other settings to find. '
                                                    'Default: inside the tables, removed in the end.')] = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Encode a data set with frozen encoders. Goes on where it was stopped."""
@@ -111,7 +116,7 @@ def encode(
     settings = {name: _absolute(value) if isinstance(value, str) else value for name, value in settings.items()}
     summary = encode_folder(source, out, preset, settings, device=device, num_workers=workers, work=work,
                             progress=not quiet)
-    typer.echo(summary)
+    print_json(summary.to_dict()) if json else typer.echo(summary.format())
 
 
 def _absolute(value: str) -> str:

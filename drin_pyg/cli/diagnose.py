@@ -3,10 +3,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from drin_pyg.cli.app import Json, Quiet, app
+from drin_pyg.cli.app import Json, Quiet, app, print_json
+from drin_pyg.cli.complete import complete_run, complete_tables
 
-Run = Annotated[Path, typer.Argument(help='Folder that `drin-pyg train` wrote.')]
-Data = Annotated[str | None, typer.Option(help='Other tables than those the model was trained on.')]
+Run = Annotated[Path, typer.Argument(help='Folder that `drin-pyg train` wrote.', autocompletion=complete_run)]
+Data = Annotated[str | None, typer.Option(help='Other tables than those the model was trained on.',
+                                            autocompletion=complete_tables)]
 
 
 @app.command()
@@ -19,8 +21,6 @@ def diagnose(
     quiet: Quiet = False,
 ) -> None:
     """Look into a trained model: what each relation does, layer by layer, what depends on it, and known failures."""
-    from json import dumps
-
     from tqdm import tqdm
 
     from drin_pyg.evaluation.diagnose import diagnose
@@ -37,7 +37,7 @@ def diagnose(
         from drin_pyg.evaluation.diagnose_figures import write_diagnosis
 
         write_diagnosis(found, out)
-    typer.echo(dumps(found.to_dict(), indent=2) if json else format_diagnosis(found))
+    print_json(found.to_dict()) if json else typer.echo(format_diagnosis(found))
     if out is not None and not json:
         typer.echo(f'\nFigures and numbers: {out}')
 
@@ -57,7 +57,6 @@ def explain(
 ) -> None:
     """Explain one mention: why the best candidate is ahead of its rival, by relation."""
     from importlib.util import find_spec
-    from json import dumps
 
     from drin_pyg.evaluation.explain import explain_mention
     from drin_pyg.evaluation.explain_format import format_explanation
@@ -72,7 +71,7 @@ def explain(
     names = [str(item.entity) if loaded.entities is None else loaded.entities[item.entity].id for item in found]
     if json:
         candidates = [{**item.to_dict(), 'entity': name} for item, name in zip(found, names, strict=True)]
-        typer.echo(dumps({'mention': mention, 'algorithm': algorithm, 'candidates': candidates}, indent=2))
+        print_json({'mention': mention, 'algorithm': algorithm, 'candidates': candidates})
         return
     if len(loaded.mentions):
         typer.echo(f"'{loaded.mentions[row].surface}' in: {loaded.mentions[row].sentence}")

@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from drin_pyg.cli.app import Json, Quiet, app
+from drin_pyg.cli.app import Json, Quiet, app, print_json
+from drin_pyg.cli.complete import complete_run
 
-Run = Annotated[Path, typer.Argument(help='Folder of a trained run, such as report/best.')]
+Run = Annotated[Path, typer.Argument(help='Folder of a trained run, such as report/best.',
+                                     autocompletion=complete_run)]
 K = Annotated[int, typer.Option('-k', min=1, help='Candidates of each mention to give out.')]
 STANDARD = Path('-')
 
@@ -25,12 +27,10 @@ def link(
     quiet: Quiet = False,
 ) -> None:
     """Link one mention: ranked candidates, whether any is meant (NIL), and the relation weights that explain it."""
-    from json import dumps
-
     from drin_pyg.linking import Linker, format_link
 
     found = Linker.from_pretrained(run, not quiet).link(sentence, mention, image or (), candidate, k)
-    typer.echo(dumps(found.to_dict(), indent=2, ensure_ascii=False) if json else format_link(found))
+    print_json(found.to_dict()) if json else typer.echo(format_link(found))
 
 
 @app.command()
@@ -39,28 +39,33 @@ def index(
     dtype: Annotated[Literal['float32', 'bfloat16', 'float16'],
                      typer.Option(help='What is stored; half precision takes half the space.')] = 'float32',
     force: Annotated[bool, typer.Option('--force', help='Write over an index that is there.')] = False,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Store what scoring needs of a run's knowledge base, so that `link` maps it from disk instead of computing it."""
-    import shutil
-
     import torch
 
     from drin_pyg.features.side_tables import side_tables
+    from drin_pyg.files import claim
     from drin_pyg.linking import EntityIndex
+    from drin_pyg.linking.entity_index import MANIFEST
     from drin_pyg.linking.linker import INDEX
     from drin_pyg.training import load_run
 
     _, model, data = load_run(run, progress=not quiet)
     if data.entities is None:
         raise ValueError(f"The data of '{run}' came as features alone; there is no knowledge base to link against")
-    if (run / INDEX).is_dir():
-        if not force:
-            raise FileExistsError(f"'{run}' holds an index; --force writes over it")
-        shutil.rmtree(run / INDEX)
+    with claim(run / INDEX):
+        if (run / INDEX / MANIFEST).exists():
+            if not force:
+                raise FileExistsError(f"'{run}' holds an index; --force writes over it")
+            (run / INDEX / MANIFEST).unlink()  # its parts go when the new ones are there
     built = EntityIndex.build(model, side_tables(data.tables)[1], [entity.id for entity in data.entities],
                               dtype=getattr(torch, dtype), folder=run / INDEX, progress=not quiet)
     size = sum(path.stat().st_size for path in (run / INDEX).iterdir())
+    if json:
+        print_json({'folder': str(run / INDEX), 'entities': len(built), 'bytes': size, 'dtype': dtype})
+        return
     typer.echo(f'{len(built):,} entities, {size / 2**20:,.0f} MiB: {run / INDEX}')
 
 
@@ -69,16 +74,65 @@ def link_many(
     run: Run,
     source: Annotated[Path, typer.Argument(help='Mentions, one JSON object a line: sentence, mention, and perhaps id, '
                                                 'images (relative to the file) and candidates. - reads standard '
-                                                'input.')],
-    out: Annotated[Path, typer.Option(help='File for the links, one JSON object a line. - writes standard output.')],
+                                                'input. Or a parquet file, or a folder of some, with such columns.')],
+    out: Annotated[Path, typer.Option(help='File for the links, one JSON object a line; - writes standard output. Of '
+                                           'parquet, a folder.')],
     k: K = 5,
     batch_size: Annotated[int, typer.Option(min=1, help='Mentions handled at once.')] = 64,
     on_error: Annotated[Literal['raise', 'yield'],
                         typer.Option(help="What to do with a line that cannot be linked: stop and write nothing "
                                           "('raise'), or write what is wrong in its place ('yield').")] = 'raise',
+    engine: Annotated[Literal['stream', 'local', 'ray'] | None,
+                      typer.Option(help="Who does it. 'stream': this process, line by line, the default for JSON "
+                                        "lines. 'local': this process, parquet to parquet, the default for parquet. "
+                                        "'ray': the same by Ray Data, on one machine or many.")] = None,
+    shard: Annotated[int, typer.Option(min=1, help='Parquet: mentions of each file of the output.')] = 4096,
+    workers: Annotated[int | None, typer.Option(min=1, help="'ray': processes that link. Default: one for each "
+                                                            "processor.")] = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Link mentions line by line, however many there are."""
+    """Link mentions, however many there are: line by line, or parquet to parquet in pieces, on many machines too."""
+    parquet = source.is_dir() or source.suffix == '.parquet'
+    engine = engine or ('local' if parquet else 'stream')
+    if parquet == (engine == 'stream'):
+        raise ValueError(f"The engine '{engine}' reads {'JSON lines' if parquet else 'parquet'}, and '{source}' is "
+                         f"none; choose {'local or ray' if parquet else 'stream'}")
+    if parquet:
+        linked, errors = _link_parquet(run, source, out, k, on_error, engine, shard, workers, quiet)
+    else:
+        linked, errors = _link_lines(run, source, out, k, batch_size, on_error, quiet)
+    beside = out == STANDARD  # the links are on standard output
+    if json:
+        print_json({'links': str(out), 'linked': linked, 'not_linked': errors}, err=beside)
+    else:
+        typer.echo(f'{linked:,} mentions linked, {errors:,} could not be. Links: {out}', err=beside)
+
+
+def _link_parquet(run: Path, source: Path, out: Path, k: int, on_error: str, engine: str, shard: int,
+                  workers: int | None, quiet: bool) -> tuple[int, int]:
+    from functools import partial
+
+    from tqdm import tqdm
+
+    from drin_pyg.linking import Linker
+    from drin_pyg.linking.bulk_job import BulkJob, link_locally, run_key
+    from drin_pyg.linking.ray_engine import check_index, link_on_ray
+
+    make_linker = partial(Linker.from_pretrained, run)
+    job = BulkJob(source.resolve(), out.resolve(), run_key(run), k, shard, on_error)
+    with tqdm(total=sum(piece.stop - piece.start for piece in job.shards()), desc='Linking', unit='mention',
+              disable=quiet) as bar:
+        if engine == 'ray':
+            check_index(run)
+            link_on_ray(job, make_linker, bar.update, workers)
+        else:
+            link_locally(job, make_linker, bar.update)
+    return job.finish()
+
+
+def _link_lines(run: Path, source: Path, out: Path, k: int, batch_size: int, on_error: str,
+                quiet: bool) -> tuple[int, int]:
     import sys
     from json import dumps
 
@@ -99,4 +153,4 @@ def link_many(
             file.write(dumps(item.to_dict(), ensure_ascii=False).encode('utf-8', 'backslashreplace') + b'\n')
             if out == STANDARD:
                 file.flush()  # somebody may be waiting for it
-    typer.echo(f'{counts[False]:,} mentions linked, {counts[True]:,} could not be. Links: {out}', err=out == STANDARD)
+    return counts[False], counts[True]

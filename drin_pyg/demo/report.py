@@ -1,15 +1,10 @@
 r"""The demo's report: a page to look at, the same table for notes, the same numbers for programs."""
 
-import base64
-import json
 import math
-import re
-from functools import cache
-from io import BytesIO
 from pathlib import Path
 
-from drin_pyg.datasets import Picture
 from drin_pyg.demo.figures import ANSWER, DRIN, INK, TAIL, curve_figure, finite, separation, weights_figure
+from drin_pyg.demo.page_parts import depth_label, first_picture, relation_label, sentence_parts
 from drin_pyg.demo.results import Candidate, EdgeWeights, Example, Results, System
 from drin_pyg.demo.table import (
     COLUMNS,
@@ -21,15 +16,13 @@ from drin_pyg.demo.table import (
     format_table,
     is_number,
     markdown,
-    numbers,
+    plain_results,
     reference_system,
     summary,
 )
-from drin_pyg.files import write_atomic
+from drin_pyg.files import format_json, write_atomic
 
 __all__ = ['format_table', 'write_report']
-
-PICTURE_SIZE = 192  # pixels of the longer side in the page, at most
 
 
 def write_report(results: Results, folder: Path) -> Path:
@@ -55,18 +48,9 @@ def write_report(results: Results, folder: Path) -> Path:
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent / 'templates'), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.get_template('report.html').render(_page(results))
-    record = {
-        'best': best_system(results).name,
-        'reference': reference_system(results).name,
-        'num_mentions': results.num_mentions,
-        'num_entities': results.num_entities,
-        'systems': [numbers(system) for system in results.systems],
-        'settings': results.settings,
-        'seconds': results.seconds,
-    }
     write_atomic(folder / 'index.html', page.encode())
     write_atomic(folder / 'table.md', markdown(results).encode())
-    write_atomic(folder / 'results.json', json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False).encode())
+    write_atomic(folder / 'results.json', format_json(plain_results(results)).encode())
     return folder / 'index.html'
 
 
@@ -111,8 +95,8 @@ def _weights_panel(weights: EdgeWeights) -> dict:
     """A relation at a depth: its histograms and what they come to."""
     chance = separation(weights)
     return {
-        'relation': _label(weights.relation),
-        'depth': _depth_label(weights.depth),
+        'relation': relation_label(weights.relation),
+        'depth': depth_label(weights.depth),
         'figure': weights_figure(weights, f'{weights.relation}-{weights.depth}'),
         'separation': f'{chance:.2f}' if is_number(chance) else NOTHING,
     }
@@ -126,14 +110,14 @@ def _example(example: Example, scales: dict[tuple[str, int], tuple[float, float]
     cards = [{
         'rank': example.rank if candidate is answer else rank,
         'name': candidate.entity.name,
-        'picture': _first_picture(candidate.entity.pictures),
+        'picture': first_picture(candidate.entity.pictures),
         'probability': candidate.probability,
         'kind': 'answer' if candidate.is_answer else 'winner' if candidate is rivals[0] and not right else '',
     } for rank, candidate in enumerate(example.candidates, 1)]
     return {
         'surface': example.mention.surface,
-        'parts': _parts(example.mention.sentence, example.mention.surface),
-        'picture': _first_picture(example.mention.pictures),
+        'parts': sentence_parts(example.mention.sentence, example.mention.surface),
+        'picture': first_picture(example.mention.pictures),
         'rank': example.rank,
         'right': right,
         'cards': cards,
@@ -141,7 +125,7 @@ def _example(example: Example, scales: dict[tuple[str, int], tuple[float, float]
         'rival': rivals[0].entity.name if rivals else None,
         'num_depths': max((len(values) for values in answer.weights.values()), default=0),
         'strips': [{
-            'relation': _label(relation),
+            'relation': relation_label(relation),
             'cells': [_strip(relation, depth, answer, rivals, scales) for depth in range(len(values))],
         } for relation, values in answer.weights.items()],
     }
@@ -155,7 +139,7 @@ def _strip(relation: str, depth: int, answer: Candidate, rivals: list[Candidate]
     places = [100 * (v - low) / ((high - low) or 1) if is_number(v) else None for v in values]
     first, second = [*values, math.nan][:2]
     return {
-        'depth': _depth_label(depth),
+        'depth': depth_label(depth),
         'answer': places[0],
         'rival': places[1] if rivals else None,
         'rest': [place for place in places[2:] if place is not None],
@@ -173,34 +157,6 @@ def _scales(examples: list[Example]) -> dict[tuple[str, int], tuple[float, float
                 for depth, value in enumerate(values):
                     seen.setdefault((relation, depth), []).append(value)
     return {key: (finite(values).min(), finite(values).max()) for key, values in seen.items() if finite(values).size}
-
-
-def _parts(sentence: str, surface: str) -> list[str]:
-    """The sentence cut at the surface words: every second part is one."""
-    return re.split(rf'(?<!\w)({re.escape(surface)})(?!\w)', sentence, flags=re.IGNORECASE) if surface else [sentence]
-
-
-def _first_picture(pictures: tuple[Picture, ...]) -> str | None:
-    """The first picture as a data URI; None if there is none."""
-    return _data_uri(pictures[0]) if pictures else None
-
-
-@cache
-def _data_uri(picture: Picture) -> str:
-    image = picture.open()
-    image.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
-    file = BytesIO()
-    image.save(file, 'PNG', optimize=True)
-    return 'data:image/png;base64,' + base64.b64encode(file.getvalue()).decode()
-
-
-def _label(relation: str) -> str:
-    """A relation as a reader says it, mention side first."""
-    return relation.replace('_', '\N{EN DASH}')
-
-
-def _depth_label(depth: int) -> str:
-    return f'leaving layer {depth}' if depth else 'entering layer 1'
 
 
 def _duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from drin_pyg.baselines import LogisticFusion, relation_scores, z_score
 from drin_pyg.demo.examples import edge_weights, examples
 from drin_pyg.demo.results import Results, System
 from drin_pyg.evaluation import gold_ranks, paired_test
+from drin_pyg.experiments.start_worker import start_worker
 from drin_pyg.features import MELData
 from drin_pyg.linking import calibrate
 from drin_pyg.nn import DRIN
@@ -87,7 +88,7 @@ def run_demo(folder: Path, *, seeds: int = 5, quick: bool = False, workers: int 
     shutil.rmtree(folder / 'runs', ignore_errors=True)
     jobs = plan(seeds, quick)
     outcomes: list[Outcome] = []
-    with ProcessPoolExecutor(workers, mp_context=get_context('spawn')) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=start_worker) as pool:
         futures = [pool.submit(run_job, job, _folder(folder, job)) for job in jobs]
         bar = tqdm(as_completed(futures), 'Training runs', total=len(jobs), disable=not progress)
         for future in bar:
@@ -147,7 +148,6 @@ def baselines(data: MELData) -> list[System]:
 @lru_cache(maxsize=1)
 def _data() -> MELData:
     """A worker's own copy, read once (features come from the cache)."""
-    torch.set_num_threads(1)
     return load_data(EMOJI)
 
 

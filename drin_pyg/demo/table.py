@@ -102,6 +102,23 @@ def numbers(system: System) -> dict:
     }
 
 
+def plain_results(results: Results) -> dict:
+    r"""The table and what it was made with as plain values, for JSON.
+
+    Raises:
+        ValueError: If there is no best system or no baseline.
+    """
+    return {
+        'best': best_system(results).name,
+        'reference': reference_system(results).name,
+        'num_mentions': results.num_mentions,
+        'num_entities': results.num_entities,
+        'systems': [numbers(system) for system in results.systems],
+        'settings': results.settings,
+        'seconds': results.seconds,
+    }
+
+
 def cells(system: System) -> list[str]:
     r"""A line of the table as text, by ``COLUMNS``."""
     return [

@@ -44,6 +44,7 @@ class Intervention:
         relation: Name of the relation that is concerned, if it is one.
         model: The model that runs, if another one.
         fixed: For some relations, the value that all their edges have at each depth, ``[]`` or ``[D]``.
+        strength: For some relations, how much they count; see :func:`depths`.
         unread: Terms that are left out of the score.
     """
 
@@ -51,35 +52,48 @@ class Intervention:
     relation: str | None = None
     model: DRIN | None = None
     fixed: dict[EdgeType, list[Tensor | None]] = field(default_factory=dict)
+    strength: dict[EdgeType, float] = field(default_factory=dict)
     unread: frozenset[tuple[EdgeType, Part]] = frozenset()
 
 
-def depths(model: DRIN, batch: HeteroData, fixed: dict[EdgeType, list[Tensor | None]] | None = None) -> Iterator[Depth]:
+def depths(model: DRIN, batch: HeteroData, fixed: dict[EdgeType, list[Tensor | None]] | None = None,
+           strength: dict[EdgeType, float] | None = None) -> Iterator[Depth]:
     r"""Runs a model on a batch and shows what it holds at each depth.
 
     Args:
         model: The model.
         batch: The graphs.
         fixed: As in :class:`Intervention`.
+        strength: Relation to how much it counts: what its weights are multiplied by as they enter each layer, and
+            its terms of the score (:func:`score_terms`); 0 switches it off as in the paper, 1 changes nothing.
     """
     args = forward_args(batch)
     args.pop('num_images')
+    given: dict[EdgeType, Tensor] = {}
     for depth, (x_dict, weights, row_dict) in enumerate(model.layers(**args)):
         for edge_type, values in (fixed or {}).items():
             if edge_type in weights:
                 weights[edge_type] = values[depth].to(weights[edge_type]).expand_as(weights[edge_type])
+        for edge_type, factor in (strength or {}).items():
+            if edge_type in weights:
+                if depth and not model.dynamic:  # a layer hands on what it was given, and that was multiplied
+                    weights[edge_type] = given[edge_type]
+                if depth < model.num_layers:
+                    given[edge_type] = weights[edge_type]
+                    weights[edge_type] = factor * given[edge_type]
         if row_dict is not None:
             x_dict = {t: x[row_dict[t]] for t, x in x_dict.items()}
         yield Depth(depth, x_dict, weights)
 
 
-def score_terms(model: DRIN, batch: HeteroData, at: Depth) -> Terms:
+def score_terms(model: DRIN, batch: HeteroData, at: Depth, strength: dict[EdgeType, float] | None = None) -> Terms:
     r"""What a score that is read at a depth is made of: its sum, or what :meth:`DRIN.combine` makes of it.
 
     Args:
         model: The model.
         batch: The graphs.
         at: The depth; weights that a dynamic layer made are read as logits.
+        strength: As for :func:`depths`; a model that reads no relations has no terms of theirs.
 
     Returns:
         Relation and part to ``[P]``; the cosine of the texts alone if the model reads no relations.
@@ -94,7 +108,9 @@ def score_terms(model: DRIN, batch: HeteroData, at: Depth) -> Terms:
             weight = at.weights[edge_type]
             weight = torch.logit(weight, eps=1e-6) if model.dynamic and at.number > 0 else weight
             weight = weight.mean(-1) if weight.dim() == 2 else weight                                    # [E]
-            values = {'weight': model.relation_scale[r] * weight, 'cosine': model.cosine_scale[r] * cosine}
+            factor = (strength or {}).get(edge_type, 1.0)
+            values = {'weight': factor * model.relation_scale[r] * weight,
+                      'cosine': factor * model.cosine_scale[r] * cosine}
         for part, value in values.items():
             terms[edge_type, part] = scatter(value, pair, dim_size=num_pairs, reduce='mean')             # [P]
     return terms
@@ -113,8 +129,8 @@ def total(model: DRIN, terms: Terms, unread: frozenset[tuple[EdgeType, Part]] = 
 
 def intervened_scores(model: DRIN, batch: HeteroData, intervention: Intervention) -> Tensor:
     r"""Scores ``[P]`` of a batch under an intervention."""
-    *_, last = depths(intervention.model or model, batch, intervention.fixed)
-    return total(model, score_terms(model, batch, last), intervention.unread)
+    *_, last = depths(intervention.model or model, batch, intervention.fixed, intervention.strength)
+    return total(model, score_terms(model, batch, last, intervention.strength), intervention.unread)
 
 
 def without_update(model: DRIN) -> DRIN:
@@ -137,8 +153,7 @@ def interventions(model: DRIN, means: dict[EdgeType, list[Tensor | None]]) -> li
     * ``"static update"``: the learned part of the edge update is taken out (:func:`without_update`).
     * ``"mean weight"`` of a relation: its weights are replaced at every depth by their mean over all
       pairs, so that they cannot tell candidates apart.
-    * ``"without"`` a relation: switched off as in the paper (its weights are 0 at every depth), and its
-      terms are not read.
+    * ``"without"`` a relation: its strength is 0.
     * ``"alone"``: so are all the others.
     * ``"no weight part"``, ``"no cosine part"``: that half of the score is not read.
 
@@ -148,19 +163,14 @@ def interventions(model: DRIN, means: dict[EdgeType, list[Tensor | None]]) -> li
         model: The model.
         means: Mean weight of each relation at each depth, over the edges; None where it is not computed.
     """
-    def off(edge_types: list[EdgeType]) -> dict:
-        fixed = {e: [torch.zeros(())] * (model.num_layers + 1) for e in edge_types}
-        return {'fixed': fixed, 'unread': frozenset((e, part) for e in edge_types if model.read_relations
-                                                    for part in PARTS)}
-
     result = []
     if model.dynamic and any(isinstance(module, EdgeRule) for module in model.modules()):
         result.append(Intervention('static update', model=without_update(model)))
     there = [e for e in model.edge_types if any(mean is not None for mean in means[e])]
     result += [Intervention('mean weight', e[1], fixed={e: means[e]}) for e in there]
     if len(there) > 1:
-        result += [Intervention('without', e[1], **off([e])) for e in there]
-        result += [Intervention('alone', e[1], **off([other for other in model.edge_types if other != e]))
+        result += [Intervention('without', e[1], strength={e: 0.0}) for e in there]
+        result += [Intervention('alone', e[1], strength={other: 0.0 for other in model.edge_types if other != e})
                    for e in there]
     if model.read_relations:
         result += [Intervention(f'no {part} part', unread=frozenset((e, part) for e in model.edge_types))

@@ -1,12 +1,12 @@
 r"""What relation diagnostics find, as plain records."""
 
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from drin_pyg.evaluation.diagnose_pass import Part
 from drin_pyg.evaluation.diagnose_vertices import VertexStatistics
 from drin_pyg.evaluation.diagnose_weights import WeightStatistics
+from drin_pyg.files import plain
 
 
 @dataclass(frozen=True)
@@ -106,13 +106,4 @@ class Diagnosis:
 
     def to_dict(self) -> dict:
         r"""Plain numbers for JSON; None where there is none."""
-        return _plain(asdict(self))
-
-
-def _plain(value):
-    """The value with None for NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return plain(asdict(self))

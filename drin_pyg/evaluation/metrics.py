@@ -78,5 +78,5 @@ def rank_metrics(rank: Tensor, tie: Tie = 'pessimistic', ks: tuple[int, ...] = (
 
 
 def evaluate_scores(scores: Tensor, candidates: Candidates, tie: Tie = 'pessimistic') -> Metrics:
-    r"""Metrics of one score per pair; see :func:`gold_ranks` and :class:`Metrics`."""
+    r"""Metrics of one score per pair ``[P]``, in the order of the lists; see :func:`gold_ranks`, :class:`Metrics`."""
     return rank_metrics(gold_ranks(scores, candidates, tie), tie)

@@ -28,6 +28,12 @@ def gold_ranks(scores: Tensor, candidates: Candidates, tie: Tie = 'pessimistic')
 
     Raises:
         ValueError: If the scores do not belong to these candidates or contain NaN.
+
+    Example:
+        >>> lists = Candidates.from_lists([[0, 1, 2], [3, 4], [5]], gold=[1, 3, 0])
+        >>> scores = torch.tensor([0.1, 0.9, 0.3, 0.5, 0.5, 1.0])
+        >>> gold_ranks(scores, lists)  # first; second of two equals; not there
+        tensor([1., 2., inf], dtype=torch.float64)
     """
     if tie not in ('pessimistic', 'optimistic', 'realistic'):
         raise ValueError(f"'tie' must be 'pessimistic', 'optimistic' or 'realistic', got {tie!r}")

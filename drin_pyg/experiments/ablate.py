@@ -1,22 +1,23 @@
 import inspect
-import json
 import os
 import platform
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from drin_pyg.datasets.open_dataset import is_packaged
 from drin_pyg.experiments.run_variant import RESULT, run_variant
+from drin_pyg.experiments.start_worker import start_worker
 from drin_pyg.experiments.studies import EMOJI_ONLY, make_study
-from drin_pyg.experiments.table import StudyTable
+from drin_pyg.experiments.table import StudyTable, read_result
 from drin_pyg.experiments.variant import DRIN, Study, Variant
 from drin_pyg.experiments.write_study import write_study
 from drin_pyg.features.tables_folder import read_manifest
-from drin_pyg.files import content_key, to_json, write_atomic
+from drin_pyg.files import LOCK, check_format, claim, content_key, read_record, to_json, write_record
 from drin_pyg.nn import DRIN as Model
 from drin_pyg.training import EMOJI, Recipe
 
@@ -76,7 +77,7 @@ def ablate(
     jobs = {run_folder(out, variant, seed): (variant, seed) for study in chosen for variant in study.variants
             for seed in range(seeds)}
     todo = {folder: job for folder, job in jobs.items() if not (folder / RESULT).is_file()}
-    with ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=start_worker) as pool:
         futures = {pool.submit(run_variant, *job, source, folder): job for folder, job in todo.items()}
         bar = tqdm(as_completed(futures), 'Runs', total=len(futures), disable=not progress)
         try:
@@ -93,6 +94,18 @@ def ablate(
         tables.append(StudyTable.read(study, folders))
         write_study(tables[-1], out)
     return tables
+
+
+def check_results(out: str | Path) -> None:
+    r"""Reads what every run of a results folder wrote, and compares it with the digests.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is damaged, naming it.
+    """
+    _read_settings(Path(out) / SETTINGS)
+    for path in sorted((Path(out) / RUNS).glob(f'*/*/{RESULT}')):
+        read_result(path.parent)
 
 
 def _choose(studies: list[Study], names: list[str] | None) -> list[Study]:
@@ -121,16 +134,25 @@ def _settle(out: Path, source: str, base: Recipe) -> None:
     if not is_packaged(source):  # other tables in the same folder are other data
         settings |= {'data': str(Path(source).resolve()), 'tables': read_manifest(source)['key']}
     path = out / SETTINGS
-    if path.is_file():
-        found = json.loads(path.read_text(encoding='utf-8'))
-        different = [name for name in settings if found.get(name) != settings[name]]
-        if different:
-            raise ValueError(f"'{out}' holds results with different {' and '.join(different)} ('{path}'); name another "
-                             f"folder, or remove it")
-        return
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"'{out}' holds something else than results of experiments; name another folder")
-    write_atomic(path, json.dumps({**settings, 'machine': _machine()}, indent=2).encode())
+    with claim(out, wait=True):
+        if not path.is_file():
+            if any(path.name != LOCK for path in out.iterdir()):
+                raise ValueError(f"'{out}' holds something else than results of experiments; name another folder")
+            write_record(path, {**settings, 'machine': _machine()})
+    found = _read_settings(path)
+    different = [name for name in settings if found.get(name) != settings[name]]
+    if different:
+        raise ValueError(f"'{out}' holds results with different {' and '.join(different)} ('{path}'); name another "
+                         f"folder, or remove it")
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        found = read_record(path)
+        check_format(found['format'], FORMAT)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"'{path}' cannot be read: {error}; name another folder for the results") from error
+    return found
 
 
 def _machine() -> dict[str, str]:
@@ -139,9 +161,3 @@ def _machine() -> dict[str, str]:
 
     return {'torch': torch.__version__, 'torch_geometric': torch_geometric.__version__,
             'python': platform.python_version(), 'processor': f'{platform.machine()}, {os.cpu_count()} cores'}
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)

@@ -1,5 +1,4 @@
-import json
-import tempfile
+import shutil
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -21,10 +20,11 @@ from drin_pyg.evaluation import gold_ranks
 from drin_pyg.experiments.extra_graph import ExtraGraph
 from drin_pyg.experiments.variant import DRIN, Variant
 from drin_pyg.features import MELData, swap_images
-from drin_pyg.files import write_atomic
+from drin_pyg.files import claim, fingerprint, write_atomic, write_record
 from drin_pyg.training import data_module, fit, load_data, predict, warm_start
 
 RESULT, RANKS = 'result.json', 'ranks.safetensors'
+WORK = 'work'  # the training, until it is done
 TEST, VAL, APPENDED = 'test', 'val', 'test, answer appended'
 FUSIONS = ('late_fusion_sum', 'late_fusion_logistic')
 
@@ -39,6 +39,7 @@ def run_variant(variant: Variant, seed: int, source: str, folder: Path) -> None:
 
     Writes ``ranks.safetensors`` (condition to float64 ``[M]``, infinite where the answer was not retrieved; the rank
     of the published protocol has ties in favour) and then ``result.json``, whose being there says that the run is done.
+    A second process with the same run waits and finds it; a run that was killed goes on after its last whole epoch.
 
     Args:
         variant: What to run.
@@ -46,6 +47,12 @@ def run_variant(variant: Variant, seed: int, source: str, folder: Path) -> None:
         source: The study's data; see :func:`~drin_pyg.training.load_data`.
         folder: Where to write.
     """
+    with claim(folder, wait=True):
+        if not (folder / RESULT).is_file():
+            _run_variant(variant, seed, source, folder)
+
+
+def _run_variant(variant: Variant, seed: int, source: str, folder: Path) -> None:
     from safetensors.torch import save
 
     variant = replace(variant, source=variant.source or source)
@@ -56,14 +63,16 @@ def run_variant(variant: Variant, seed: int, source: str, folder: Path) -> None:
     if variant.scorer in FUSIONS:
         score, facts = _fusion(variant.scorer, data), {}
     else:
-        score, facts = _train(variant, data, seed)
+        score, facts = _train(variant, data, seed, folder / WORK)
     ranks = {VAL: _ranks(score(data, VAL), data, VAL)}
     ranks |= {condition(share): _ranks(score(tested, TEST), tested, TEST) for share, tested in swapped.items()}
     if variant.gold_appended:
         ranks[APPENDED] = _ranks(score(data, TEST, True), data, TEST, 'optimistic')
     facts |= {'seconds': time.perf_counter() - start, 'variant': variant.to_dict(), 'seed': seed}
     write_atomic(folder / RANKS, save(ranks))
-    write_atomic(folder / RESULT, json.dumps(facts, indent=2).encode())
+    if (folder / WORK).exists():  # renamed first: half of it would be no run to go on with
+        shutil.rmtree((folder / WORK).rename(folder / f'.{WORK}.0.tmp'))
+    write_record(folder / RESULT, {**facts, 'files': {RANKS: fingerprint(folder / RANKS)}})
 
 
 @lru_cache(maxsize=2)
@@ -95,15 +104,13 @@ def _swap_training(data: MELData, tested: MELData, share: float, seed: int) -> M
     return replace(data, tables=tables)
 
 
-def _train(variant: Variant, data: MELData, seed: int):
+def _train(variant: Variant, data: MELData, seed: int, folder: Path):
     """A function that scores a split of any data, and what is to be told of the training."""
     recipe = variant.recipe
     model, transform = _build(variant, data, seed)
-
-    with tempfile.TemporaryDirectory() as folder:
-        result = fit(model, data_module(data, recipe, seed, transform=transform), folder, loss=recipe.loss,
-                     lr=recipe.lr, max_epochs=recipe.max_epochs, patience=recipe.patience, seed=seed, progress=False,
-                     accelerator='cpu')
+    result = fit(model, data_module(data, recipe, seed, transform=transform), folder, loss=recipe.loss, lr=recipe.lr,
+                 max_epochs=recipe.max_epochs, patience=recipe.patience, seed=seed, resume=True, progress=False,
+                 accelerator='cpu')
     facts = {'epochs': result.epochs, 'training_seconds': result.seconds,
              'parameters': sum(p.numel() for p in result.model.parameters())}
 

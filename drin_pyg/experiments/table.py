@@ -1,15 +1,16 @@
 import csv
 import io
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from drin_pyg.evaluation import paired_test
 from drin_pyg.experiments.run_variant import RANKS, RESULT, VAL
 from drin_pyg.experiments.variant import Study, Variant
+from drin_pyg.files import check_file, read_record
 
 COLUMNS = ('variant', 'condition', 'seeds', 'top1', 'error', 'seed_error', 'mrr', 'val_top1', 'difference',
            'difference_error', 'p', 'q', 'parameters', 'seconds')
@@ -98,8 +99,8 @@ class StudyTable:
 
         lines = []
         for variant in study.variants:
+            facts = [read_result(folder) for folder in folders[variant.name]]
             ranks = [load_file(folder / RANKS) for folder in folders[variant.name]]
-            facts = [json.loads((folder / RESULT).read_text(encoding='utf-8')) for folder in folders[variant.name]]
             val = float(np.mean([np.mean(rank[VAL] <= 1) for rank in ranks]))
             for condition in (name for name in sorted(ranks[0]) if name != VAL):
                 rank = np.stack([of_seed[condition] for of_seed in ranks])  # [S, M]
@@ -172,6 +173,22 @@ class StudyTable:
         lines = ['  '.join(f'{cell:<{w}}' if i < 2 else f'{cell:>{w}}'
                            for i, (cell, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
         return '\n'.join([f'{self.study.name}: {self.study.question}', *lines])
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    r"""What :func:`run_variant` wrote of a run.
+
+    Raises:
+        ValueError: If that, or its ranks, are not what was written, naming the folder.
+    """
+    try:
+        facts = read_record(folder / RESULT)
+        for name, known in facts.get('files', {}).items():  # earlier versions knew no files
+            check_file(folder / Path(name).name, known)
+    except ValueError as error:
+        raise ValueError(f"The run in '{folder}' is damaged: {error}; remove that folder to have it run again") \
+            from error
+    return facts
 
 
 def p_value(p: float | None) -> str:

@@ -21,7 +21,8 @@ from drin_pyg.features.row_encoder import RowEncoder
 from drin_pyg.features.sequences import Sequences, token_sequences
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
 from drin_pyg.features.swap_images import swap_images
-from drin_pyg.features.tables_folder import encode_folder, load_tables, save_tables
+from drin_pyg.features.tables_folder import check_tables, encode_folder, load_tables, save_tables
+from drin_pyg.features.tables_summary import TablesSummary
 from drin_pyg.features.text import TextFeatures
 from drin_pyg.features.text_encoder import TextEncoder
 
@@ -47,8 +48,10 @@ __all__ = [
     'RowEncoder',
     'Sequences',
     'SideTables',
+    'TablesSummary',
     'TextEncoder',
     'TextFeatures',
+    'check_tables',
     'describe_pictures',
     'encode',
     'encode_folder',

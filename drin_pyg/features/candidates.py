@@ -28,6 +28,13 @@ class Candidates:
 
     Raises:
         ValueError: If the lists are inconsistent; the message names the field.
+
+    Example:
+        >>> lists = Candidates.from_lists([[4, 1, 7], [], [2]], gold=[1, NIL, 3])
+        >>> lists.counts, lists.mention
+        (tensor([3, 0, 1]), tensor([0, 0, 0, 2]))
+        >>> lists.y  # the answer of the last mention is not on its list
+        tensor([False,  True, False, False])
     """
 
     ptr: Tensor

@@ -1,12 +1,10 @@
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -14,7 +12,7 @@ from tqdm import tqdm
 from drin_pyg.datasets import PictureError
 from drin_pyg.features.feature_table import FeatureTable, FeatureTableWriter
 from drin_pyg.features.row_encoder import RowEncoder
-from drin_pyg.files import content_key, to_json
+from drin_pyg.files import LOCK, claim, content_key, to_json
 
 logger = logging.getLogger(__name__)
 
@@ -149,8 +147,7 @@ def _in_memory(encoder: RowEncoder, work: _Prepared, how: Encoding) -> tuple[dic
 
 def _on_disk(encoder: RowEncoder, work: _Prepared, how: Encoding, digest: str) -> FeatureTable:
     folder = how.store / f"{encoder.name.replace(' ', '_')}-{digest[:32]}"
-    how.store.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix('.lock')):  # a second process waits, then finds the table
+    with claim(folder, wait=True):  # a second process waits, then finds the table
         try:
             return FeatureTable(folder, digest)
         except FileNotFoundError:
@@ -158,7 +155,9 @@ def _on_disk(encoder: RowEncoder, work: _Prepared, how: Encoding, digest: str) -
         except ValueError as error:
             logger.warning("%s", error)
             logger.warning("Encoding it again")
-            shutil.rmtree(folder)
+            for path in folder.iterdir():  # removed, not written over: who has mapped them keeps them
+                if path.name != LOCK:
+                    path.unlink()
         writer = FeatureTableWriter(folder, digest, encoder.spec, len(work))
         try:
             for number, (columns, failed) in enumerate(_batches(encoder, work, how, writer.done), 1):

@@ -1,5 +1,6 @@
-import json
+import hashlib
 import os
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 
 from drin_pyg.datasets.raw_files import read_array
-from drin_pyg.files import own_file, write_atomic
+from drin_pyg.files import SHA256, check_file, check_format, naming, own_file, read_record, write_record
 
+FORMAT = 1
 MANIFEST, PROGRESS = 'manifest.json', 'progress.json'
 
 
@@ -35,12 +37,13 @@ class FeatureTable:
         if not (self.folder / MANIFEST).is_file():
             raise FileNotFoundError(f"'{self.folder}' holds no finished feature table: '{MANIFEST}' is missing")
         try:
-            self.manifest: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text(encoding='utf-8'))
+            self.manifest: dict[str, Any] = read_record(self.folder / MANIFEST)
+            check_format(self.manifest.get('format', 1), FORMAT)
             self.num_rows: int = self.manifest['num_rows']
             self.failed = {int(row): reason for row, reason in self.manifest['failed'].items()}
             files = {name: own_file(self.folder, f'{name}.npy') for name in self.manifest['columns']}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"'{self.folder / MANIFEST}' is damaged: {str(error)[:1000]}; remove the folder and "
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"'{self.folder / MANIFEST}' cannot be read: {str(error)[:1000]}; remove the folder and "
                              f"encode again") from error
         if key is not None and self.manifest.get('key') != key:
             raise ValueError(f"'{self.folder}' was made from other items or by another encoder "
@@ -54,6 +57,11 @@ class FeatureTable:
                 raise ValueError(f"'{self.folder / name}.npy' has {column.size(0)} rows instead of "
                                  f"{self.num_rows!r:.40}; "
                                  f"remove the folder and encode again")
+        for name, known in self.manifest.get('files', {}).items():  # earlier versions knew the rows alone
+            try:
+                check_file(own_file(self.folder, name), known)
+            except ValueError as error:
+                raise ValueError(f'{error}; remove the folder and encode again') from error
 
     def __getitem__(self, column: str) -> Tensor:
         """A column, float32 ``[rows, width]``, mapped from disk."""
@@ -64,7 +72,7 @@ class FeatureTableWriter:
     r"""Writes a :class:`FeatureTable` batch by batch, and goes on where it was stopped.
 
     Rows are appended, and only then counted in ``progress.json``: whatever a killed process wrote
-    beyond the count is cut off.
+    beyond the count is cut off. Rows that are not those that were counted are written again from the start.
 
     Args:
         folder: The folder.
@@ -77,25 +85,39 @@ class FeatureTableWriter:
         self.folder, self.key, self.spec, self.num_rows = folder, key, spec, num_rows
         self.done, self.failed, self.widths = 0, {}, {}
         self._files: dict[str, Any] = {}
+        self._digests: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / PROGRESS).is_file():
-            progress = json.loads((folder / PROGRESS).read_text(encoding='utf-8'))
-            # Otherwise it is a leftover of something else, or a file was taken away: written over from the start.
-            if progress['key'] == key and all(self._holds(*column, progress['done'])
-                                              for column in progress['widths'].items()):
-                self.done, self.failed, self.widths = progress['done'], progress['failed'], progress['widths']
+            self._go_on()
         for name, width in self.widths.items():
             self._open(name, width)
 
-    def _holds(self, name: str, width: int, rows: int) -> bool:
-        """Whether a column's file has that many rows."""
-        path = self.folder / f'{name}.npy'
-        return path.is_file() and path.stat().st_size >= len(npy_header(self.num_rows, width)) + 4 * rows * width
+    def _go_on(self) -> None:
+        try:
+            progress = read_record(self.folder / PROGRESS)
+            digests = {name: self._digest(name, width, progress['done']) for name, width in progress['widths'].items()}
+            if progress['key'] != self.key or {n: d.hexdigest() for n, d in digests.items()} != progress[SHA256 + 's']:
+                return  # a leftover of something else, or rows were damaged
+        except (OSError, ValueError, KeyError):
+            return
+        self.done, self.failed, self.widths = progress['done'], progress['failed'], progress['widths']
+        self._digests = digests
+
+    def _digest(self, name: str, width: int, rows: int) -> Any:
+        """Of a column's file up to that many rows."""
+        digest, left = hashlib.sha256(), len(npy_header(self.num_rows, width)) + 4 * rows * width
+        with open(self.folder / f'{name}.npy', 'rb') as file:
+            while left and (piece := file.read(min(left, 2**20))):
+                digest.update(piece)
+                left -= len(piece)
+        return digest
 
     def _open(self, name: str, width: int) -> None:
         path, header = self.folder / f'{name}.npy', npy_header(self.num_rows, width)
         file = self._files[name] = open(path, 'r+b' if self.done else 'w+b')  # noqa: SIM115
-        file.write(header)
+        if not self.done:
+            file.write(header)
+            self._digests[name] = hashlib.sha256(header)
         file.truncate(len(header) + 4 * self.done * width)
         file.seek(0, os.SEEK_END)
 
@@ -105,35 +127,47 @@ class FeatureTableWriter:
             self.widths = {name: rows.size(1) for name, rows in columns.items()}
             for name, width in self.widths.items():
                 self._open(name, width)
+        columns = {name: rows.contiguous().numpy() for name, rows in columns.items()}
         for name, rows in columns.items():
-            rows.contiguous().numpy().tofile(self._files[name])
+            with naming(self._files[name].name):
+                self._files[name].write(rows.data)
+        for name, rows in columns.items():
+            self._digests[name].update(rows.data)
         self.failed |= {str(self.done + i): reason for i, reason in failed.items()}
-        self.done += next(iter(columns.values())).size(0)
+        self.done += len(next(iter(columns.values())))
 
     def save_progress(self) -> None:
         """Makes what was appended so far survive a kill."""
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-        state = {'key': self.key, 'done': self.done, 'failed': self.failed, 'widths': self.widths}
-        write_atomic(self.folder / PROGRESS, json.dumps(state).encode())
+        self._save_progress(self._files)
+
+    def _save_progress(self, files: dict[str, Any]) -> None:
+        for file in files.values():
+            with naming(file.name):
+                file.flush()
+                os.fsync(file.fileno())
+        write_record(self.folder / PROGRESS, {
+            'key': self.key, 'done': self.done, 'failed': self.failed, 'widths': self.widths,
+            SHA256 + 's': {name: digest.hexdigest() for name, digest in self._digests.items()}})
 
     def finish(self) -> FeatureTable:
         """Writes the manifest and opens the table."""
         self.close()
-        manifest = {'format': 1, 'key': self.key, 'spec': self.spec, 'num_rows': self.num_rows, 'dtype': 'float32',
-                    'columns': list(self.widths), 'failed': self.failed}
-        write_atomic(self.folder / MANIFEST, json.dumps(manifest, indent=2).encode() + b'\n')
+        files = {f'{name}.npy': {'bytes': (self.folder / f'{name}.npy').stat().st_size, SHA256: digest.hexdigest()}
+                 for name, digest in self._digests.items()}
+        write_record(self.folder / MANIFEST, {
+            'format': FORMAT, 'key': self.key, 'spec': self.spec, 'num_rows': self.num_rows, 'dtype': 'float32',
+            'columns': list(self.widths), 'failed': self.failed, 'files': files})
         (self.folder / PROGRESS).unlink(missing_ok=True)
         return FeatureTable(self.folder, self.key)
 
     def close(self) -> None:
         """Saves the progress of an unfinished table and closes the files."""
-        if self._files:
-            self.save_progress()
-        for file in self._files.values():
-            file.close()
-        self._files = {}
+        files, self._files = self._files, {}
+        with ExitStack() as stack:
+            for file in files.values():
+                stack.enter_context(file)
+            if files:
+                self._save_progress(files)
 
 
 def npy_header(num_rows: int, width: int) -> bytes:

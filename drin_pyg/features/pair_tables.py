@@ -33,6 +33,13 @@ class PairTables:
     Raises:
         ValueError: If a table is missing, misaligned, of a wrong type or not finite; the message
             names it.
+
+    Example:
+        >>> x = {t: torch.randn(2, 8) for t in NODE_TYPES}
+        >>> weight = {(src, name, dst): (x[src], x[dst]) for src, name, dst in EDGE_TYPES}
+        >>> tables = PairTables(x, weight, ptr={'mention_image': torch.tensor([0, 0, 2])})
+        >>> tables.num_rows('mention_image', torch.arange(2))  # none, and two
+        tensor([0, 2])
     """
 
     x: dict[NodeType, Tensor]

@@ -17,7 +17,7 @@ from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.features.row_encoder import RowEncoder
 from drin_pyg.features.sequences import Sequences
 from drin_pyg.features.side_tables import SideTables
-from drin_pyg.files import to_json
+from drin_pyg.files import naming, to_json
 
 MENTION, ENTITY = 'mention', 'entity'  # the two sides
 CHUNK = 16384  # rows gathered at once
@@ -129,7 +129,7 @@ def gather(column: Tensor, index: Tensor, path: Path | None) -> Tensor:
     if path is None:
         return column[index]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, 'wb') as file:
+    with naming(path), open(path, 'wb') as file:
         file.write(npy_header(index.numel(), column.size(1)))
         for rows in index.split(CHUNK):
             column[rows].contiguous().numpy().tofile(file)

@@ -9,7 +9,16 @@ from torch_geometric.utils import cumsum
 
 from drin_pyg.features.candidates import ranges
 from drin_pyg.features.text_encoder import Span, TextEncoder
-from drin_pyg.files import cache_folder, content_key, to_json, write_atomic
+from drin_pyg.files import (
+    SHA256,
+    cache_folder,
+    content_key,
+    remove_leftovers,
+    stored_key,
+    tensor_key,
+    to_json,
+    write_atomic,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +94,18 @@ def token_sequences(encoder: TextEncoder, texts: Sequence[str], spans: Sequence[
     path = cache_folder() / f'tokens-{key[:32]}.safetensors'
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix('.lock')):  # a second process waits, then finds the file
+        remove_leftovers(path.parent, path.name)
         if path.is_file():
             try:
-                return Sequences(**load_file(path))
+                tensors = load_file(path)
+                if stored_key(path) not in (None, tensor_key(tensors)):
+                    raise ValueError('its content is not what was written')
+                return Sequences(**tensors)
             except (SafetensorError, TypeError, ValueError) as error:
                 logger.warning("'%s' is damaged (%s): encoding the tokens again", path, error)
         found = _encode(encoder, items, progress)
-        write_atomic(path, save({'x': found.x, 'ptr': found.ptr, 'marked': found.marked}))
+        tensors = {'x': found.x, 'ptr': found.ptr, 'marked': found.marked}
+        write_atomic(path, save(tensors, {SHA256: tensor_key(tensors)}))
     return found
 
 

@@ -39,7 +39,13 @@ def select_mentions(side: SideTables, mention: Tensor) -> SideTables:
 
 
 def pair_tables(mention: SideTables, entity: SideTables, known: Sequence[NodeType] = ()) -> PairTables:
-    r"""Puts the two sides together; ``known`` is that of :class:`PairTables`."""
+    r"""Puts the two sides together.
+
+    Args:
+        mention: The mentions' side.
+        entity: The entities' side.
+        known: As of :class:`PairTables`.
+    """
     return PairTables(
         x={MENTION_TEXT: mention.text, MENTION_IMAGE: mention.image, ENTITY_TEXT: entity.text,
            ENTITY_IMAGE: entity.image},
@@ -50,7 +56,7 @@ def pair_tables(mention: SideTables, entity: SideTables, known: Sequence[NodeTyp
 
 
 def side_tables(tables: PairTables) -> tuple[SideTables, SideTables]:
-    r"""Takes them apart: mentions, entities."""
+    r"""Takes tables apart: the mentions' side and the entities' side, which share the tables' memory."""
     sides = []
     for end, (text, image) in enumerate(((MENTION_TEXT, MENTION_IMAGE), (ENTITY_TEXT, ENTITY_IMAGE))):
         ptr = tables.ptr.get(image)

@@ -1,21 +1,18 @@
 r"""Encoded data on disk: what ``drin-pyg encode`` writes and ``drin-pyg train`` reads."""
 
 import json
-import os
 import re
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from drin_pyg.datasets import DRINPreprocessed, MELDataset, MELFolder, open_dataset, write_mel_folder
+from drin_pyg.datasets import DRINPreprocessed, Findings, MELDataset, MELFolder, open_dataset, write_mel_folder
 from drin_pyg.datasets.open_dataset import EMOJI
 from drin_pyg.features.candidates import NIL, Candidates
 from drin_pyg.features.encode_rows import IN_MEMORY, Encoding
@@ -25,14 +22,28 @@ from drin_pyg.features.preprocessed import preprocessed_data
 from drin_pyg.features.preset import ENTITY, MENTION
 from drin_pyg.features.presets import make_preset
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
-from drin_pyg.files import content_key, digest_file, own_file, to_json, write_atomic
+from drin_pyg.features.tables_summary import TablesSummary
+from drin_pyg.files import (
+    check_file,
+    check_format,
+    claim,
+    content_key,
+    digest_file,
+    fingerprint,
+    open_atomic,
+    own_file,
+    read_record,
+    to_json,
+    write_atomic,
+    write_record,
+)
 from drin_pyg.vocabulary import EDGE_TYPES, RELATIONS
 
 FORMAT = 1
 MANIFEST, DATA, STATE = 'tables.json', 'data', 'state.safetensors'
 WORK = 'work'  # tables of distinct rows under construction; removed in the end
 SIDES = (MENTION, ENTITY)
-OWN_FILE = re.compile(rf'{WORK}$|{DATA}$|{STATE}$|(mention|entity|candidates)\..*\.npy$|\..*\.tmp$')
+OWN_FILE = re.compile(rf'{WORK}$|{DATA}$|{STATE}$|(mention|entity|candidates)\..*\.npy$|\..*\.tmp$|\.lock$')
 
 
 def save_tables(data: MELData, folder: str | Path, source: dict[str, Any]) -> None:
@@ -63,7 +74,14 @@ def save_tables(data: MELData, folder: str | Path, source: dict[str, Any]) -> No
         if data.preset.state:
             write_atomic(folder / STATE, save({name: x.contiguous() for name, x in data.preset.state.items()}))
     manifest['key'] = content_key([to_json({**manifest, 'notes': None, 'unusable': None})])
-    write_atomic(folder / MANIFEST, json.dumps(manifest, indent=2).encode() + b'\n')
+    names = {*_arrays(manifest), *([STATE] if data.preset is not None and data.preset.state else [])}
+    manifest['files'] = {name: fingerprint(folder / name) for name in sorted(names)}
+    write_record(folder / MANIFEST, manifest)
+
+
+def _arrays(manifest: dict[str, Any]) -> list[str]:
+    """Names of the files of arrays."""
+    return list(dict.fromkeys(entry['file'] for name in (*SIDES, 'candidates') for entry in manifest[name].values()))
 
 
 def encode_folder(
@@ -76,7 +94,7 @@ def encode_folder(
     num_workers: int = 0,
     work: str | Path | None = None,
     progress: bool = False,
-) -> str:
+) -> TablesSummary:
     r"""Encodes a data set into a folder. Killed at any point and called again, it goes on and ends with the same bytes.
 
     Args:
@@ -92,7 +110,7 @@ def encode_folder(
         progress: Whether to show progress bars.
 
     Returns:
-        What was encoded, and what could not be, for people to read.
+        What was encoded, and what could not be.
 
     Raises:
         ValueError: If the folder holds tables of something else, or the data cannot be encoded.
@@ -101,21 +119,21 @@ def encode_folder(
     if str(source) != EMOJI and DRINPreprocessed.recognises(Path(source)):
         origin = {'reader': DRINPreprocessed.__name__, 'source': str(Path(source).resolve())}
         if not _is_there(out, origin):
-            save_tables(preprocessed_data(source), out, origin)
+            with claim(out, wait=True):
+                if not _is_there(out, origin):
+                    save_tables(preprocessed_data(source), out, origin)
         return _summary(out)
     dataset = open_dataset(source)
     how = Encoding(out / WORK if work is None else Path(work), num_workers, progress)
     encoders = make_preset(preset, how, **({'device': device} if device != 'cpu' else {}), **(options or {}))
     origin = {'reader': type(dataset).__name__, 'source': str(dataset.folder.resolve()), 'preset': preset,
               'options': encoders.options, 'records': _digest_records(dataset)}
-    if not _is_there(out, origin):
-        (out / WORK).mkdir(parents=True, exist_ok=True)
-        with FileLock(out / WORK / 'encode.lock'):  # a second process waits, then finds the tables
+    if not _is_there(out, origin) or (out / WORK).exists():  # killed before it had tidied up
+        with claim(out, wait=True):  # a second process waits, then finds the tables
             if not _is_there(out, origin):
                 save_tables(encode(dataset, encoders, out / WORK), out, origin)
             shutil.rmtree(out / WORK, ignore_errors=True)
-    found = dataset.findings.format()
-    return _summary(out) + (f'\nFound in the data (! = not usable as it stands):\n{found}' if found else '')
+    return _summary(out, dataset.findings)
 
 
 def _is_there(out: Path, origin: dict[str, Any]) -> bool:
@@ -146,20 +164,11 @@ def _digest_records(dataset: MELDataset) -> str:
                        for records in (dataset.entities, dataset.mentions) for record in records)
 
 
-def _summary(folder: Path) -> str:
+def _summary(folder: Path, findings: Findings | None = None) -> TablesSummary:
     manifest = read_manifest(folder)
-    lines = [f'Tables in {folder}:']
-    for side in SIDES:
-        entries = manifest[side]
-        shapes = ', '.join(f"{role} {' x '.join(map(str, entries[role]['shape']))}" for role in ('text', 'image'))
-        lines.append(f'  {side:<8} {shapes}')
-    lines += [f'  Note: {note}' for note in manifest['notes'].values()]
-    unusable = manifest.get('unusable', {})
-    if unusable:
-        reasons = ', '.join(f'{count} {reason}' for reason, count in Counter(unusable.values()).most_common())
-        lines.append(f'  {len(unusable)} pictures could not be used, and count as missing ({reasons}); the first: '
-                     f'{next(iter(unusable))}')
-    return '\n'.join(lines)
+    shapes = {side: {role: manifest[side][role]['shape'] for role in ('text', 'image')} for side in SIDES}
+    return TablesSummary(folder, shapes, manifest.get('preset'), manifest['notes'], manifest.get('unusable', {}),
+                         findings)
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -174,12 +183,10 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"'{folder}' holds no encoded tables ('{MANIFEST}' is missing); make some with "
                                 f"`drin-pyg encode DATA --out {folder}`, which also goes on with an interrupted run")
     try:
-        manifest = json.loads(path.read_text(encoding='utf-8'))
-        found = manifest['format']
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"'{path}' is damaged: {error}; encode the data again") from error
-    if found != FORMAT:
-        raise ValueError(f"'{path}' is of format {found!r:.40}, and this version reads {FORMAT}; encode the data again")
+        manifest = read_record(path)
+        check_format(manifest['format'], FORMAT)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"'{path}' is damaged or of another format: {error}; encode the data again") from error
     return manifest
 
 
@@ -208,6 +215,7 @@ def _load(folder: Path, manifest: dict[str, Any], how: Encoding, options: dict[s
     arrays = {name: _load_array(folder, entry) for name, entry in manifest['candidates'].items()}
     weight = {RELATIONS[name.removeprefix('weight_')]: arrays.pop(name) for name in list(arrays)
               if name.startswith('weight_')}
+    _check_files(folder, manifest)
     tables, candidates = pair_tables(mention, entity), Candidates(**arrays, weight=weight)
     if 'rows' not in manifest:
         split = {name: torch.tensor(rows, dtype=torch.long) for name, rows in manifest['split'].items()}
@@ -220,10 +228,30 @@ def _load(folder: Path, manifest: dict[str, Any], how: Encoding, options: dict[s
     dataset = MELFolder(folder / DATA)
     preset = make_preset(manifest['preset'], how, **{**manifest['options'], **options})
     preset.specs.update(manifest['encoders'])
-    if (folder / STATE).is_file():
+    if STATE in manifest.get('files', [STATE] if (folder / STATE).is_file() else ()):
         preset.load_state(load_file(folder / STATE))
     return MELData(tables, candidates, split_index(dataset.mentions), dataset.mentions, dataset.entities, preset,
                    manifest['notes'])
+
+
+def check_tables(folder: str | Path) -> None:
+    r"""Reads every file of encoded data and compares it with the digest of what was written; :func:`load_tables` leaves
+    out arrays of more than 256 MiB.
+
+    Raises:
+        FileNotFoundError: If the folder holds no (finished) tables, or a file is missing.
+        ValueError: If a file is damaged, naming it.
+    """
+    load_tables(folder)
+    _check_files(Path(folder), read_manifest(folder), whole=True)
+
+
+def _check_files(folder: Path, manifest: dict[str, Any], whole: bool = False) -> None:
+    for name, known in manifest.get('files', {}).items():  # earlier versions knew the shapes alone
+        try:
+            check_file(own_file(folder, name), known, whole)
+        except ValueError as error:
+            raise ValueError(f'{error}; remove the folder and encode the data again') from error
 
 
 def _check_rows(data: MELData) -> MELData:
@@ -266,11 +294,8 @@ def _load_side(folder: Path, entries: dict[str, dict]) -> SideTables:
 
 def _save_array(folder: Path, name: str, x: Tensor) -> dict[str, Any]:
     path = folder / f'{name}.npy'
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    with open(temporary, 'wb') as file:
+    with open_atomic(path) as file:
         np.save(file, x.numpy(), allow_pickle=False)  # a mapped array is copied piece by piece
-    temporary.replace(path)
     return {'file': path.name, 'shape': list(x.shape), 'dtype': str(x.dtype).removeprefix('torch.')}
 
 

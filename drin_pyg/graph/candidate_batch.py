@@ -47,6 +47,16 @@ def candidate_batch(
     Raises:
         ValueError: If tables and candidates do not fit together.
         IndexError: If a mention or entity is out of range.
+
+    Example:
+        >>> from drin_pyg import EDGE_TYPES, NODE_TYPES, Candidates, PairTables
+        >>> x = {t: torch.randn(3, 8) for t in NODE_TYPES}  # three mentions and entities, an image each
+        >>> tables = PairTables(x, {e: (x[e[0]], x[e[2]]) for e in EDGE_TYPES})
+        >>> lists = Candidates.from_lists([[0, 1], [2], [0, 1, 2]])
+        >>> candidate_batch(tables, lists).num_graphs
+        6
+        >>> candidate_batch(tables, lists, context='mention').num_graphs
+        3
     """
     if context not in ('pair', 'mention'):
         raise ValueError(f"'context' must be 'pair' or 'mention', got {context!r}")

@@ -10,6 +10,7 @@ from drin_pyg.features.pair_tables import PairTables
 from drin_pyg.graph.candidate_batch import Context, candidate_batch
 
 Transform = Callable[[HeteroData], HeteroData]
+WHOLE = (0, 1)  # the share of who works alone
 
 
 class PairBudgetSampler(Sampler[list[int]]):
@@ -24,18 +25,24 @@ class PairBudgetSampler(Sampler[list[int]]):
         shuffle: Whether to draw a new order every epoch, a function of ``seed`` and the epoch
             only, so that a resumed run sees the batches the interrupted one would have seen.
         seed: Seed of the order.
+        share: ``(i, n)`` for the ``i``-th of ``n`` processes that work on the same batches: of each batch, it gets
+            mention ``i`` and every ``n``-th after it. All have as many batches, so some may be empty.
 
     Raises:
-        ValueError: If ``max_pairs`` is not positive.
+        ValueError: If ``max_pairs`` is not positive, or there is no such share.
     """
 
-    def __init__(self, counts: Tensor, max_pairs: int, shuffle: bool = False, seed: int = 0):
+    def __init__(self, counts: Tensor, max_pairs: int, shuffle: bool = False, seed: int = 0,
+                 share: tuple[int, int] = WHOLE):
         if max_pairs < 1:
             raise ValueError(f"'max_pairs' must be at least 1, got {max_pairs}")
+        if not 0 <= share[0] < share[1]:
+            raise ValueError(f"'share' must be (i, n) with 0 <= i < n, got {share}")
         self.counts = counts
         self.max_pairs = max_pairs
         self.shuffle = shuffle
         self.seed = seed
+        self.share = share
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -52,7 +59,7 @@ class PairBudgetSampler(Sampler[list[int]]):
         while start < order.numel():  # one step per batch, never per mention or pair
             end = int(torch.searchsorted(total, used + self.max_pairs, right=True))
             end = max(end, start + 1)
-            batches.append(order[start:end])
+            batches.append(order[start:end][self.share[0]::self.share[1]])
             start, used = end, int(total[end - 1])
         return batches
 
@@ -97,6 +104,7 @@ class CandidateLoader(DataLoader):
         compact: Whether to store each distinct row once; see :func:`candidate_batch`.
         shuffle: Whether to shuffle the mentions.
         seed: Seed of the shuffling.
+        share: Which part of every batch; see :class:`PairBudgetSampler`.
         transform: Applied to every batch; what it needs of the tables it finds by the batch's ``mention`` and
             ``entity`` rows.
         **kwargs: Further arguments of :class:`torch.utils.data.DataLoader`, such as
@@ -114,12 +122,13 @@ class CandidateLoader(DataLoader):
         compact: bool = True,
         shuffle: bool = False,
         seed: int = 0,
+        share: tuple[int, int] = WHOLE,
         transform: Transform | None = None,
         **kwargs,
     ):
         if mention is None:
             mention = torch.arange(candidates.num_mentions)
-        sampler = PairBudgetSampler(candidates.counts[mention], max_pairs, shuffle, seed)
+        sampler = PairBudgetSampler(candidates.counts[mention], max_pairs, shuffle, seed, share)
         dataset = _BatchDataset(tables, candidates, mention, context, compact, transform)
         super().__init__(dataset, batch_sampler=sampler, collate_fn=_identity, **kwargs)
 

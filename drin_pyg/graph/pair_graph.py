@@ -38,6 +38,16 @@ def pair_graph(
 
     Raises:
         IndexError: If the mention or the entity does not exist.
+
+    Example:
+        >>> from drin_pyg import EDGE_TYPES, NODE_TYPES, PairTables
+        >>> x = {t: torch.randn(3, 8) for t in NODE_TYPES}  # three mentions and entities, an image each
+        >>> tables = PairTables(x, {e: (x[e[0]], x[e[2]]) for e in EDGE_TYPES})
+        >>> graph = pair_graph(tables, mention=0, entity=2)
+        >>> graph['entity_text'].x.equal(x['entity_text'][2:])
+        True
+        >>> [graph[e].num_edges for e in EDGE_TYPES]
+        [1, 1, 1, 1]
     """
     return mention_graph(tables, mention, [entity], y=None if y is None else [y], weight=weight)
 

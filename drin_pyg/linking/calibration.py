@@ -1,4 +1,3 @@
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from torch_geometric.utils import softmax
 
 from drin_pyg.evaluation import calibration_error
 from drin_pyg.features import Candidates
-from drin_pyg.files import write_atomic
+from drin_pyg.files import check_format, read_record, write_record
 from drin_pyg.linking.list_features import first_is_right, list_features, padded
 
 FORMAT = 1
@@ -120,7 +119,7 @@ class Calibration:
 
     def save(self, folder: str | Path) -> None:
         r"""Writes ``calibration.json`` into the folder of the run, whole or not at all."""
-        write_atomic(Path(folder) / FILE, json.dumps({'format': FORMAT, **asdict(self)}, indent=2).encode() + b'\n')
+        write_record(Path(folder) / FILE, {'format': FORMAT, **asdict(self)})
 
     @classmethod
     def load(cls, folder: str | Path, model: str) -> 'Calibration':
@@ -138,10 +137,8 @@ class Calibration:
         if not path.is_file():
             raise FileNotFoundError(f"'{folder}' has no calibration ('{FILE}' is missing); {remedy}")
         try:
-            record = json.loads(path.read_text(encoding='utf-8'))
-            found = record.pop('format')
-            if found != FORMAT:
-                raise ValueError(f'format {found}, and this version reads {FORMAT}')
+            record = read_record(path)
+            check_format(record.pop('format'), FORMAT)
             calibration = cls(**{field.name: record[field.name] for field in fields(cls)})
             calibration.confidence(torch.zeros(2), Candidates.from_lists([[0, 1]]))  # numbers, and as many as features
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:

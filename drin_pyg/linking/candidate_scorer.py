@@ -251,6 +251,9 @@ def score_candidates(
     Args:
         model: As for :class:`CandidateScorer`, as are ``index``, ``context``, ``dtype`` and ``chunk_size``.
         mentions: As for :meth:`CandidateScorer.__call__`, as are ``candidates``, ``k`` and ``progress``.
+
+    Returns:
+        Scores ``[P]`` in the order of the lists, or a :class:`TopK` of ``[M, k]``.
     """
     scorer = CandidateScorer(model, index, context=context, dtype=dtype, chunk_size=chunk_size)
     return scorer(mentions, candidates, k, progress)

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,8 +6,9 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.features.side_tables import SideTables
-from drin_pyg.files import own_file, write_atomic
+from drin_pyg.files import check_file, check_format, claim, fingerprint, own_file, read_record, write_record
 from drin_pyg.linking.index_part import OWN_NAMES, check_arrays, check_parts, make_part, new_name, unpack_ids
+from drin_pyg.linking.mapped_pages import MappedPages
 from drin_pyg.linking.model_key import model_key
 from drin_pyg.linking.tensor_file import map_tensors, write_tensors
 from drin_pyg.nn import DRIN
@@ -38,6 +38,7 @@ class EntityIndex:
         self.manifest = manifest
         self.parts = parts
         self.folder = folder
+        self._pages: MappedPages | None = None
         self._row = row  # entity to its row; -1 if it was removed; None if they are the same
         self._lay_out()
 
@@ -89,21 +90,29 @@ class EntityIndex:
             raise ValueError(f"'dtype' must be one of {', '.join(DTYPES)}, got {dtype}")
         manifest = {'format': FORMAT, 'model': model_key(model), 'config': model.config(),
                     'dtype': str(dtype).removeprefix('torch.'), 'parts': [], 'rows': None}
-        if folder is not None and (Path(folder) / MANIFEST).exists():
-            raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
-        part, name = make_part(model, entities, ids, dtype, Path(folder) if folder else None, device, progress)
-        index = cls({**manifest, 'parts': [name]}, [part], None, Path(folder) if folder else None)
-        if folder is not None:
+        if folder is None:
+            part, name = make_part(model, entities, ids, dtype, None, device, progress)
+            return cls({**manifest, 'parts': [name]}, [part], None)
+        with claim(folder := Path(folder)):
+            if (folder / MANIFEST).exists():
+                raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
+            part, name = make_part(model, entities, ids, dtype, folder, device, progress)
+            index = cls({**manifest, 'parts': [name]}, [part], None, folder)
             index._write_manifest()
         return index
 
     @classmethod
-    def load(cls, folder: str | Path, model: DRIN | None = None) -> 'EntityIndex':
+    def load(cls, folder: str | Path, model: DRIN | None = None, whole: bool = False,
+             resident: int | None = None) -> 'EntityIndex':
         r"""Maps an index that :meth:`build` or :meth:`save` wrote; rows are read from disk as they are needed.
 
         Args:
             folder: Where from.
             model: The model it must belong to, if that is to be checked at once.
+            whole: Whether to read all of it once and compare it with the digests of what was written. Files of up to
+                256 MiB are always compared; of larger ones, size and shapes.
+            resident: Bytes of its rows that may become resident before they are given back to the system, for an
+                index larger than memory; None leaves that to the system.
 
         Raises:
             FileNotFoundError: If there is none, or one of its files is gone.
@@ -112,11 +121,11 @@ class EntityIndex:
         folder = Path(folder)
         path = folder / MANIFEST
         if not path.is_file():
-            raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing")
+            raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing; build one, which also "
+                                    f"removes what a killed process left")
         try:
-            manifest = json.loads(path.read_text(encoding='utf-8'))
-            if manifest['format'] != FORMAT:
-                raise ValueError(f"it has format {manifest['format']!r}, this version reads {FORMAT}")
+            manifest = read_record(path)
+            check_format(manifest['format'], FORMAT)
             if not isinstance(manifest['model'], str) or not isinstance(manifest['config'], dict):
                 raise ValueError('it does not say which model it belongs to')
             names = [*manifest['parts'], *([manifest['rows']] if manifest['rows'] else [])]
@@ -126,10 +135,14 @@ class EntityIndex:
             row = map_tensors(own_file(folder, manifest['rows']))['row'] if manifest['rows'] else None
             check_parts(parts, row, DTYPES[manifest['dtype']])
             index = cls(manifest, parts, row, folder)
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError, RecursionError) as error:
+            for name, known in manifest.get('files', {}).items():  # earlier versions knew the shapes alone
+                check_file(own_file(folder, name), known, whole)
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise ValueError(f"'{path}' is no readable index: {str(error)[:1000]}; build it again") from error
         if model is not None:
             index.check_model(model)
+        if resident is not None:
+            index._pages = MappedPages([x for part in parts for x in part.values()], resident)
         return index
 
     def save(self, folder: str | Path) -> Path:
@@ -144,25 +157,43 @@ class EntityIndex:
         own = self.folder is not None and folder.resolve() == self.folder.resolve()
         if not own and (folder / MANIFEST).exists():
             raise FileExistsError(f"'{folder}' holds an index; name another folder")
-        names = list(self.manifest['parts'])
-        for i, part in enumerate(self.parts):
-            if not own or names[i] is None:
-                names[i] = new_name('part')
-                write_tensors(folder / names[i], {name: (x.dtype, tuple(x.shape)) for name, x in part.items()},
-                              lambda target, part=part: [target[name].copy_(x) for name, x in part.items()])
-        before, rows = self.manifest['rows'] if own else None, None
-        if self._row is not None:
-            rows = new_name('rows')
-            write_tensors(folder / rows, {'row': (torch.int64, tuple(self._row.shape))},
-                          lambda target: target['row'].copy_(self._row))
-        self.manifest, self.folder = {**self.manifest, 'parts': names, 'rows': rows}, folder
-        self._write_manifest()
-        if before is not None:
-            (folder / before).unlink(missing_ok=True)  # processes that mapped it keep it
+        with claim(folder):
+            if own:
+                self._check_unchanged()
+            names = list(self.manifest['parts'])
+            for i, part in enumerate(self.parts):
+                if not own or names[i] is None:
+                    names[i] = new_name('part')
+                    write_tensors(folder / names[i], {name: (x.dtype, tuple(x.shape)) for name, x in part.items()},
+                                  lambda target, part=part: [target[name].copy_(x) for name, x in part.items()])
+            rows = None
+            if self._row is not None:
+                rows = new_name('rows')
+                write_tensors(folder / rows, {'row': (torch.int64, tuple(self._row.shape))},
+                              lambda target: target['row'].copy_(self._row))
+            known = self.manifest.get('files', {}) if own else {}
+            self.manifest, self.folder = {**self.manifest, 'parts': names, 'rows': rows, 'files': known}, folder
+            self._write_manifest()
         return folder
 
+    def _check_unchanged(self) -> None:
+        """Raises ValueError if another process saved changes since this index was loaded: they would be lost."""
+        found = read_record(self.folder / MANIFEST)
+        names = [name for name in self.manifest['parts'] if name is not None]
+        if (found['parts'], found['rows']) != (names, self.manifest['rows']):
+            raise ValueError(f"The index in '{self.folder}' was changed since it was loaded; load it again, and change "
+                             f"that one")
+
     def _write_manifest(self) -> None:
-        write_atomic(self.folder / MANIFEST, json.dumps(self.manifest, indent=2).encode() + b'\n')
+        """Writes it, then removes what it does not name: rows as they were, and what killed processes left.
+        Processes that mapped a file keep it."""
+        names = [*self.manifest['parts'], *([self.manifest['rows']] if self.manifest['rows'] else [])]
+        known = self.manifest.get('files', {})
+        self.manifest['files'] = {name: known.get(name) or fingerprint(self.folder / name) for name in names}
+        write_record(self.folder / MANIFEST, self.manifest)
+        for path in self.folder.glob('*.safetensors'):
+            if path.name not in names and path.name.startswith(('part-', 'rows-')):
+                path.unlink()
 
     # Changing one
 
@@ -308,14 +339,20 @@ class EntityIndex:
             row: Rows over all parts, int64 ``[N]`` on the CPU.
             out: Where to, ``[N, width]``.
         """
+        self._gather(name, row, out)
+        if self._pages is not None:
+            self._pages.keep()
+        return out
+
+    def _gather(self, name: str, row: Tensor, out: Tensor) -> None:
         starts = self._starts[name]
         if len(self.parts) == 1:
-            return _take(self.parts[0][name], row, out)
+            _take(self.parts[0][name], row, out)
+            return
         for part, start, stop in zip(self.parts, starts[:-1], starts[1:], strict=True):
             own = ((row >= start) & (row < stop)).nonzero().squeeze(1)
             if own.numel():
                 out[own.to(out.device)] = part[name][(row[own] - start).to(part[name].device)].to(out.device, out.dtype)
-        return out
 
     def _numbers(self) -> dict[str, int]:
         """Id to number."""

@@ -111,7 +111,7 @@ class Linker:
             PictureError: If an image is missing or cannot be used.
             ImportError: If candidates are to be retrieved and a library for it is not installed.
         """
-        _check_count('k', k)
+        check_count('k', k)
         record = {'sentence': sentence, 'mention': mention, 'images': images,
                   'candidates': None if candidates is None else list(candidates)}
         return self._link([self._read(record)], k)[0]
@@ -143,8 +143,8 @@ class Linker:
         Raises:
             ValueError: Naming the number of the record, from 1, and what is wrong with it.
         """
-        _check_count('k', k)
-        _check_count('batch_size', batch_size)
+        check_count('k', k)
+        check_count('batch_size', batch_size)
         if on_error not in ('raise', 'yield'):
             raise ValueError(f"'on_error' must be 'raise' or 'yield', got {on_error!r}")
         return self._stream(records, k, batch_size, on_error, None if folder is None else Path(folder))
@@ -179,13 +179,12 @@ class Linker:
 
     def _link_batch(self, requests: Sequence[LinkRequest], k: int) -> list[Link]:
         mentions = [request.mention for request in requests]
-        side = self._preset.mentions(mentions)
-        tables = pair_tables(side, self._entities, known=ENTITY_TYPES)
-        lists = self.data.weigh(tables, self._lists(requests, side, k), mentions)
-        scores = self._score(side, tables, lists)
-        chosen = _best_pairs(scores, lists, k)  # [C]
+        given = Candidates.from_lists([self.data.entities.rows(request.candidates or ()).tolist()
+                                       for request in requests])
+        tables, lists, scores = self.score(mentions, given, [request.candidates is None for request in requests], k)
+        chosen = best_pairs(scores, lists, k)  # [C]
         weights = self._explain(tables, lists, chosen)
-        probability, confidence = self._calibrate(scores, lists)
+        probability, confidence = self.judge(scores, lists)
         counts = lists.counts.clamp(max=k).tolist()
         found = iter([
             LinkedCandidate(self.data.entities[int(lists.entity[pair])], float(scores[pair]),
@@ -197,23 +196,66 @@ class Linker:
                      None if sure is None else sure < self.calibration.threshold)
                 for mention, count, sure in zip(mentions, counts, confidence, strict=True)]
 
-    def _lists(self, requests: Sequence[LinkRequest], side: SideTables, k: int) -> Candidates:
-        without = [i for i, request in enumerate(requests) if request.candidates is None]
-        found = iter(())
-        if without:
-            found = iter(self._retriever([requests[i].mention for i in without], max(k, NUM_CANDIDATES),
-                                         select_mentions(side, torch.tensor(without))).tolist())
-        return Candidates.from_lists([
-            next(found) if request.candidates is None else self.data.entities.rows(request.candidates).tolist()
-            for request in requests])
+    def prepare(
+        self,
+        mentions: Sequence[Mention],
+        given: Candidates,
+        without: Sequence[bool],
+        k: int = 1,
+    ) -> tuple[SideTables, PairTables, Candidates]:
+        r"""What scoring reads of mentions: features, first weights and candidates.
+
+        Args:
+            mentions: ``M`` mentions.
+            given: Their candidates, entity rows of the knowledge base.
+            without: Whose candidates are to be retrieved, ``M`` of them; their given lists are empty.
+            k: How many candidates will be looked at, at most: 32 are retrieved, or ``k`` if that is more.
+
+        Returns:
+            Features of the mentions; the same with all entities', for graphs; and the lists.
+        """
+        side = self._preset.mentions(mentions)
+        lists = self._retrieve(mentions, side, given, torch.tensor(without, dtype=torch.bool), k)
+        tables = pair_tables(side, self._entities, known=ENTITY_TYPES)
+        return side, tables, self.data.weigh(tables, lists, mentions)
+
+    def score(
+        self,
+        mentions: Sequence[Mention],
+        given: Candidates,
+        without: Sequence[bool],
+        k: int,
+    ) -> tuple[PairTables, Candidates, Tensor]:
+        r"""Encodes and scores mentions; arguments are those of :meth:`prepare`.
+
+        Returns:
+            Tables of the mentions and all entities, the lists that were scored, and their scores ``[P]``.
+        """
+        side, tables, lists = self.prepare(mentions, given, without, k)
+        return tables, lists, self._score(side, tables, lists)
+
+    def _retrieve(self, mentions: Sequence[Mention], side: SideTables, given: Candidates, without: Tensor, k: int) \
+            -> Candidates:
+        """The given lists, and retrieved ones for the mentions that come ``without`` any, bool ``[M]``."""
+        if not bool(without.any()):
+            return given
+        row = without.nonzero().squeeze(1)
+        found = torch.from_numpy(self._retriever([mentions[i] for i in row.tolist()], max(k, NUM_CANDIDATES),
+                                                 select_mentions(side, row)))  # [R, K]
+        ptr = cumsum(given.counts.masked_fill(without, found.size(1)))
+        entity = torch.empty(int(ptr[-1]), dtype=torch.long)
+        lists = Candidates(ptr, entity)
+        entity[lists.pairs_of(row)] = found.flatten()
+        entity[lists.pairs_of((~without).nonzero().squeeze(1))] = given.entity
+        return lists
 
     @cached_property
     def _retriever(self) -> Retriever:
         """Prepared when it is first needed: who brings candidates needs none."""
         return Retriever(self.data.entities, self.methods, side=self._entities)
 
-    def _calibrate(self, scores: Tensor, lists: Candidates) -> tuple[Tensor, list[float | None]]:
-        """Probability of each pair ``[P]``, NaN if unknown, and confidence of each mention."""
+    def judge(self, scores: Tensor, lists: Candidates) -> tuple[Tensor, list[float | None]]:
+        r"""What scores ``[P]`` mean: probability of each pair ``[P]``, NaN if unknown; confidence of each mention."""
         if self.calibration is not None:
             return self.calibration.probability(scores, lists), self.calibration.confidence(scores, lists).tolist()
         known = self.model.read_relations
@@ -252,15 +294,15 @@ class Linker:
         return (batch.to(device) for batch in loader)
 
 
-def _best_pairs(scores: Tensor, lists: Candidates, k: int) -> Tensor:
-    """The ``k`` best pairs of each list ``[C]``, list by list, best first; of equal ones, the first on the list."""
+def best_pairs(scores: Tensor, lists: Candidates, k: int) -> Tensor:
+    r"""The ``k`` best pairs of each list ``[C]``, list by list, best first; of equal ones, the first on the list."""
     order = scores.argsort(descending=True, stable=True)
     order = order[lists.mention[order].argsort(stable=True)]  # [P], best first within each list
     place = torch.arange(order.numel()) - lists.ptr[lists.mention]
     return order[place < k]
 
 
-def _check_count(name: str, value: int) -> None:
+def check_count(name: str, value: int) -> None:
     if value < 1:
         raise ValueError(f"'{name}' must be at least 1, got {value}")
 

@@ -1,8 +1,10 @@
 r"""Safetensors files that are written piece by piece and read from disk as they are needed."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -37,11 +39,19 @@ def write_tensors(path: Path, spec: Spec, fill: Callable[[dict[str, Tensor]], No
     begin = 8 + len(text)
     with open_atomic(path) as file:
         file.write(len(text).to_bytes(8, 'little') + text)
-        file.truncate(begin + offset)
         file.flush()
+        _reserve(file, begin + offset)
         storage = torch.UntypedStorage.from_file(file.name, shared=True, nbytes=begin + offset)
         fill({name: torch.empty(0, dtype=dtype).set_(storage, (begin + places[name]) // dtype.itemsize, shape)
               for name, (dtype, shape) in spec.items()})
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Makes a file that long, on disk: to write into a mapped hole of a full one would kill the process."""
+    if hasattr(os, 'posix_fallocate'):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
 
 
 def map_tensors(path: Path) -> dict[str, Tensor]:

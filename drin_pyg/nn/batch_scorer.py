@@ -1,11 +1,10 @@
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # scores [P], y [P], mention [P] -> scalar
+from drin_pyg.nn.loss import Loss
 
 
 class BatchScorer(torch.nn.Module, ABC):

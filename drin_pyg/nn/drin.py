@@ -79,6 +79,17 @@ class DRIN(PretrainedMixin, torch.nn.Module):
           to ``[2, E]``; ``edge_weight_dict``: edge type to ``[E]``
         - **output:** scores ``[P]``, one per ``entity_text`` vertex, higher is better; logits if
           ``read_relations``, otherwise in -1..1
+
+    Example:
+        >>> x = {t: torch.randn(2, 16) for t in NODE_TYPES}  # two mentions, two entities, an image each
+        >>> edge_index = {e: torch.tensor([[0, 1], [0, 1]]) for e in EDGE_TYPES}
+        >>> weight = {e: torch.rand(2) for e in EDGE_TYPES}
+        >>> model = DRIN(hidden_channels=32).eval()
+        >>> model(x, edge_index, weight).shape
+        torch.Size([2])
+        >>> scores, trace = model.trace(x, edge_index, weight)
+        >>> len(trace)  # weights before and after the one layer
+        2
     """
 
     def __init__(

@@ -34,7 +34,8 @@ class DRINConv(torch.nn.Module):
     vertices and weights.
 
     Args:
-        in_channels: Width :math:`D` of all input vertices.
+        in_channels: Width :math:`D` of all input vertices. Types of other widths need a Linear before the layer, such
+            as :class:`~torch_geometric.nn.dense.HeteroDictLinear`; that may be lazy, the layer may not.
         out_channels: Width of all output vertices.
         metadata: Node types and edge types, as :meth:`HeteroData.metadata` gives them. Leave an
             edge type out to switch the relation off.
@@ -62,6 +63,15 @@ class DRINConv(torch.nn.Module):
           to ``[2, E]``; ``edge_weight_dict``: edge type to ``[E]`` (or ``[E, edge_dim]``)
         - **output:** ``x_dict``: output node type to ``[N, out_channels]``; ``edge_weight_dict``:
           output edge type to ``[E]`` (or ``[E, edge_dim]``)
+
+    Example:
+        >>> rates = ('user', 'rates', 'movie')
+        >>> conv = DRINConv(8, 16, metadata=(['user', 'movie'], [rates]))
+        >>> x_dict = {'user': torch.randn(3, 8), 'movie': torch.randn(2, 8)}
+        >>> edge_index_dict = {rates: torch.tensor([[0, 1, 2], [0, 0, 1]])}
+        >>> x_dict, weights = conv(x_dict, edge_index_dict, {rates: torch.tensor([0.9, 0.1, 0.5])})
+        >>> x_dict['movie'].shape, weights[rates].shape
+        (torch.Size([2, 16]), torch.Size([3]))
     """
 
     def __init__(
@@ -115,6 +125,10 @@ class DRINConv(torch.nn.Module):
         for edge_type in self.out_edge_types:
             if edge_type not in edge_types:
                 raise ValueError(f"Output edge type {edge_type} is not in the metadata {edge_types}")
+        if self.in_channels < 1 or self.out_channels < 1:
+            raise ValueError(f"A layer has one width for all its vertices, which cannot be left to the data; got "
+                             f"in_channels={self.in_channels}, out_channels={self.out_channels}. Bring each type to it "
+                             f"with a Linear of its own, which may be lazy (-1)")
         if self.residual and self.in_channels != self.out_channels:
             raise ValueError(f"A residual layer keeps the width of its vertices; got in_channels={self.in_channels}, "
                              f"out_channels={self.out_channels}")
@@ -237,11 +251,19 @@ class DRINConv(torch.nn.Module):
             if node_type not in x_dict:
                 raise KeyError(f"'x_dict' lacks node type '{node_type}'; a graph without such vertices holds "
                                f"'x' of shape [0, {self.in_channels}]")
+            if x_dict[node_type].size(-1) != self.in_channels:
+                raise ValueError(f"The vertices '{node_type}' have width {x_dict[node_type].size(-1)}, and the layer "
+                                 f"{self.in_channels}; bring each type to it with a Linear of its own")
         for name, mapping in (('edge_index_dict', edge_index_dict), ('edge_weight_dict', edge_weight_dict)):
             for edge_type in self.metadata[1]:
                 if edge_type not in mapping:
                     raise KeyError(f"'{name}' lacks edge type {edge_type}; a graph without such edges holds an "
                                    f"empty tensor, and a relation is switched off by leaving it out of 'metadata'")
+        for edge_type in self.metadata[1]:
+            num_edges, num_weights = edge_index_dict[edge_type].size(1), edge_weight_dict[edge_type].size(0)
+            if num_edges != num_weights:
+                raise ValueError(f"The relation {edge_type} has {num_edges} edges and {num_weights} weights; each edge "
+                                 f"has one")
 
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}({self.in_channels}, {self.out_channels}, '

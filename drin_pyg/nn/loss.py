@@ -1,8 +1,12 @@
 r"""Ranking losses over ragged candidate lists."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch_geometric.utils import scatter
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]  # scores [P], y [P], mention [P] -> scalar
 
 
 def margin_loss(scores: Tensor, y: Tensor, mention: Tensor, margin: float = 0.25) -> Tensor:
@@ -54,6 +58,18 @@ def softmax_loss(scores: Tensor, y: Tensor, mention: Tensor) -> Tensor:
     gold = scatter(scores[y], group[y], dim_size=num_mentions, reduce='mean')           # [M]
     has_gold = scatter(torch.ones_like(group[y]), group[y], dim_size=num_mentions) > 0  # [M]
     return _mean((log_sum - gold)[has_gold])
+
+
+def counted_mentions(loss: Loss, y: Tensor, mention: Tensor) -> int:
+    r"""Over how many mentions a loss is a mean: those that have candidates or, of :func:`softmax_loss`, whose answer is
+    among them. Parts of a batch, each weighted with its number, add up to the loss of the batch.
+
+    Args:
+        loss: A loss of this module.
+        y: As for the losses, ``[P]``.
+        mention: As for the losses, ``[P]``.
+    """
+    return torch.unique_consecutive(mention[y] if loss is softmax_loss else mention).numel()
 
 
 def _group(mention: Tensor) -> tuple[Tensor, int]:

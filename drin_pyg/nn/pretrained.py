@@ -5,8 +5,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from drin_pyg.files import own_file, write_atomic
+from drin_pyg.files import SHA256, check_format, own_file, stored_key, tensor_key, to_json, write_atomic
 
+FORMAT = 1
 CONFIG, WEIGHTS, CARD = 'config.json', 'model.safetensors', 'README.md'
 REPO_ID = re.compile(r'\w[\w.-]*/\w[\w.-]*')  # 'user/name'; the hub checks it closely
 HUB_MISSING = "Models of the hub need huggingface_hub, which is not installed; run `pip install huggingface_hub`"
@@ -38,9 +39,10 @@ class PretrainedMixin:
 
         folder = Path(folder)
         state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        config = {'class': type(self).__name__, **self.config()}
+        config = {'format': FORMAT, 'class': type(self).__name__, **self.config()}
+        key = tensor_key(state, to_json(self.config()))  # of both files, in the one that is written last
         write_atomic(folder / CONFIG, json.dumps(config, indent=2).encode() + b'\n')
-        write_atomic(folder / WEIGHTS, save(state))
+        write_atomic(folder / WEIGHTS, save(state, {SHA256: key}))
         if card is not None:
             write_atomic(folder / CARD, card.encode())
         return folder
@@ -108,6 +110,7 @@ class PretrainedMixin:
             config = json.loads(config.read_text(encoding='utf-8'))
             if not isinstance(config, dict):
                 raise ValueError(f"'{CONFIG}' holds no JSON object")
+            check_format(config.pop('format', 1), FORMAT)  # the first version wrote none
             found = config.pop('class', None)
             if found != cls.__name__:
                 raise ValueError(f"it was saved as {found!r}")
@@ -115,6 +118,9 @@ class PretrainedMixin:
             cls._check_sizes(config, state)
             model = cls.from_config(config).to(next(iter(state.values())).dtype)
             model.load_state_dict(state)
+            if stored_key(weights) not in (None, tensor_key(state, to_json(config))):
+                raise ValueError(f"'{CONFIG}' or '{WEIGHTS}' is not what was saved: damaged, or changed by hand; copy "
+                                 f"or train the model again")
             if broken := [key for key, value in state.items() if not bool(value.isfinite().all())]:
                 raise ValueError(f"'{broken[0]}' holds NaN or infinite values")
         # What a file from a stranger says reaches constructors as it is, of whatever kind; RecursionError comes of JSON

@@ -59,6 +59,13 @@ class RelationConv(MessagePassing):
           ``edge_index``: ``[2, E]`` tensor or :class:`~torch_geometric.EdgeIndex`;
           ``edge_weight``: ``[E]``, ``[E, F]`` (vector edges) or None (all ones)
         - **output:** ``[N_dst, F]``; vertices without an edge receive zeros
+
+    Example:
+        >>> conv = RelationConv()
+        >>> x = (torch.tensor([[1.0], [2.0], [4.0]]), torch.zeros(2, 1))
+        >>> edge_index = torch.tensor([[0, 1, 2], [0, 0, 1]])
+        >>> conv(x, edge_index, torch.tensor([1.0, 0.5, 0.25])).tolist()  # (1 * 1 + 0.5 * 2) / 2, 0.25 * 4
+        [[1.0], [1.0]]
     """
 
     # edge_updater_type: (edge_weight: Tensor, query: Tensor, key: Tensor, offset: OptTensor)

@@ -6,7 +6,7 @@ from drin_pyg.training.fit import FitResult, fit, predict
 from drin_pyg.training.lit_drin import LitDRIN
 from drin_pyg.training.model_card import model_card
 from drin_pyg.training.recipe import Recipe
-from drin_pyg.training.run import data_module, load_run, read_curve, save_run, train_run
+from drin_pyg.training.run import check_run, data_module, load_run, read_curve, save_run, train_run
 from drin_pyg.training.warm_start import warm_start
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     'FitResult',
     'LitDRIN',
     'Recipe',
+    'check_run',
     'data_module',
     'fit',
     'load_data',

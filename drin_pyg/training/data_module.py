@@ -7,20 +7,22 @@ from drin_pyg.features import Candidates, PairTables
 from drin_pyg.features import swap_images as swap_images_of
 from drin_pyg.graph import CandidateLoader
 from drin_pyg.graph.candidate_batch import Context
-from drin_pyg.graph.loader import Transform
+from drin_pyg.graph.loader import WHOLE, Transform
 from drin_pyg.graph.weigh_pairs import weigh_pairs
 
 
 class CandidateDataModule(L.LightningDataModule):
     r"""Loaders of pair graphs for training, validation and test.
 
+    Processes that train together have the same batches, and each takes its share of the mentions of every batch.
+
     Args:
         tables: Features and first weights of all mentions and entities.
         candidates: Candidate lists and answers of all mentions.
         split: Split name to its mentions, int64 ``[B]``; ``"train"`` and ``"val"`` are needed to
             train, ``"test"`` to predict.
-        max_pairs: Budget of pairs per training batch; see :class:`~drin_pyg.graph.PairBudgetSampler`.
-            Evaluation uses four times as many.
+        max_pairs: Budget of pairs per training batch, of all processes together; see
+            :class:`~drin_pyg.graph.PairBudgetSampler`. Evaluation uses four times as many.
         context: Whose mention vertices, ``"pair"`` or ``"mention"``.
         seed: Seed of the shuffling.
         num_workers: Worker processes that build batches.
@@ -66,8 +68,9 @@ class CandidateDataModule(L.LightningDataModule):
         if swap_images and 'train' in split:  # what cannot be done is said now, not when training begins
             swap_images_of(tables, candidates, split['train'], swap_images)
 
-    def loader(self, split: str, train: bool = False) -> CandidateLoader:
-        """Batches of a split: shuffled and of ``max_pairs`` pairs to train on, in order otherwise."""
+    def loader(self, split: str, train: bool = False, share: tuple[int, int] = WHOLE) -> CandidateLoader:
+        """Batches of a split, or a share of each: shuffled and of ``max_pairs`` pairs to train on, in order otherwise.
+        """
         if split not in self.split:
             raise ValueError(f"There is no split '{split}'; there are {', '.join(self.split)}")
         return CandidateLoader(
@@ -78,6 +81,7 @@ class CandidateDataModule(L.LightningDataModule):
             context=self.context,
             shuffle=train,
             seed=self.seed,
+            share=share,
             transform=self.transform,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0 and not train,  # workers that live on miss set_epoch
@@ -88,8 +92,12 @@ class CandidateDataModule(L.LightningDataModule):
         """Candidate lists of a split, to which the scores of its mentions belong."""
         return self.candidates.select(self.split[split])
 
+    @property
+    def _share(self) -> tuple[int, int]:
+        return WHOLE if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
     def train_dataloader(self) -> CandidateLoader:
-        loader = self.loader('train', train=True)
+        loader = self.loader('train', train=True, share=self._share)
         if self.swap_images:
             epoch = 0 if self.trainer is None else self.trainer.current_epoch
             tables = swap_images_of(self.tables, self.candidates, self.split['train'], self.swap_images,
@@ -98,7 +106,7 @@ class CandidateDataModule(L.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> CandidateLoader:
-        return self.loader('val')
+        return self.loader('val', share=self._share)
 
     def predict_dataloader(self) -> CandidateLoader:
         return self.loader('test')

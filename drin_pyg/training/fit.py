@@ -1,20 +1,23 @@
 import logging
+import os
 import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from torch import Tensor
 
-from drin_pyg.files import write_atomic
 from drin_pyg.nn import DRIN, BatchScorer
 from drin_pyg.nn.pretrained import PretrainedMixin
+from drin_pyg.training.checkpoint_file import CheckpointFile, read_checkpoint
+from drin_pyg.training.curve_file import CurveFile
 from drin_pyg.training.data_module import CandidateDataModule
 from drin_pyg.training.lit_drin import LitDRIN, score_batch
+from drin_pyg.training.patience import Patience
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,12 @@ def fit(
 ) -> FitResult:
     r"""Trains a model with Lightning and saves the best epoch by validation MRR.
 
+    Killed at any point and called again with ``resume``, it goes on after the last whole epoch and ends, on a CPU,
+    with the same bytes as if it had not been killed.
+
+    In the processes of ``torchrun``, trains one model with all of them (DDP) and the first one writes; see
+    :class:`LitDRIN` for what is equal to training in one process. A parameter without a gradient is an error there.
+
     Args:
         model: The model.
         data: Training and validation mentions.
@@ -68,6 +77,7 @@ def fit(
 
     Raises:
         FileExistsError: If ``folder`` holds a run and ``resume`` is False.
+        ValueError: If a checkpoint is damaged, naming it.
     """
     folder = Path(folder)
     last = folder / 'checkpoints' / 'last.ckpt'
@@ -79,47 +89,52 @@ def fit(
     checkpoint = ModelCheckpoint(last.parent, 'best', monitor='val_mrr', mode='max', enable_version_counter=False)
     # Its own callback: with `save_last`, Lightning would write it in epochs that set a new best only.
     latest = ModelCheckpoint(last.parent, last.stem, enable_version_counter=False)
-    callbacks = [EarlyStopping('val_mrr', mode='max', patience=patience), checkpoint, latest]
-    if progress:
+    callbacks = [Patience('val_mrr', mode='max', patience=patience), CurveFile(folder / 'metrics.csv'), checkpoint,
+                 latest]
+    if progress and first_process():
         callbacks.append(TQDMProgressBar(leave=False))
     # Lightning's remarks on hardware it did not find are no news to whoever waits for the bar.
     logging.getLogger('lightning.pytorch').setLevel(logging.ERROR)
     trainer = L.Trainer(
         max_epochs=max_epochs,
         accelerator=accelerator,
-        devices=1,
-        logger=_logger(folder, goes_on=last.exists()),
+        **_processes(),
+        use_distributed_sampler=False,  # the batches come in shares
+        logger=False,
         callbacks=callbacks,
-        enable_progress_bar=progress,
+        plugins=[CheckpointFile()],
+        enable_progress_bar=progress and first_process(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=1 if data.swap_images else 0,
-        log_every_n_steps=1,
     )
     start = time.perf_counter()
     module = LitDRIN(model, loss, lr).train()
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    best = torch.load(checkpoint.best_model_path, map_location='cpu', weights_only=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Checkpoint directory .* exists and is not empty')  # of a run that goes on
+        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    best = read_checkpoint(Path(checkpoint.best_model_path))
     module.load_state_dict(best['state_dict'])
     model = module.model.eval()
-    if isinstance(model, PretrainedMixin):
+    if isinstance(model, PretrainedMixin) and first_process():
         model.save_pretrained(folder / 'model')
     return FitResult(model, float(checkpoint.best_model_score), trainer.current_epoch, time.perf_counter() - start,
                      folder)
 
 
-def _logger(folder: Path, goes_on: bool) -> CSVLogger:
-    """Lightning's logger, which deletes the ``metrics.csv`` it finds: put back if the run goes on."""
-    path = folder / 'metrics.csv'
-    earlier = path.read_bytes() if goes_on and path.is_file() else b''
-    logger = CSVLogger(folder, name='', version='')
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Experiment logs directory')
-        experiment = logger.experiment
-    if earlier:
-        write_atomic(path, earlier)
-        experiment.metrics_keys = earlier.decode().splitlines()[0].split(',')
-    return logger
+def first_process() -> bool:
+    r"""Whether this is the process that writes and speaks: the first of those that ``torchrun`` started, or the only
+    one."""
+    return 'TORCHELASTIC_RUN_ID' not in os.environ or os.environ['RANK'] == '0'
+
+
+def _processes() -> dict[str, Any]:
+    """How many processes there are and how they work together; ``torchrun`` says it in the environment."""
+    if 'TORCHELASTIC_RUN_ID' not in os.environ:
+        return {'devices': 1}
+    here, all_of_them = int(os.environ['LOCAL_WORLD_SIZE']), int(os.environ['WORLD_SIZE'])
+    # Not 'ddp_find_unused_parameters_true': no model here has such parameters, so one is a mistake.
+    return {'devices': here, 'num_nodes': all_of_them // here, 'strategy': 'ddp'}
 
 
 @torch.inference_mode()

@@ -11,6 +11,8 @@ from drin_pyg.files import read_yaml, write_atomic
 from drin_pyg.nn import DRIN
 from drin_pyg.vocabulary import RELATIONS
 
+FORMAT = 1
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -89,11 +91,15 @@ class Recipe:
                                  f"{type(default[name]).__name__}, got {value!r:.60}")
         return replace(self, **changes)
 
+    def updated(self, path: str | Path) -> 'Recipe':
+        r"""A recipe with the fields changed that a YAML file names; errors are those of :meth:`changed`."""
+        return self.changed(read_yaml(path, FORMAT), path)
+
     def save(self, path: Path) -> None:
         r"""Writes the recipe as YAML."""
         import yaml
 
-        write_atomic(path, yaml.safe_dump(asdict(self), sort_keys=False).encode())
+        write_atomic(path, yaml.safe_dump({'format': FORMAT, **asdict(self)}, sort_keys=False).encode())
 
     @classmethod
     def load(cls, path: Path) -> 'Recipe':
@@ -102,4 +108,4 @@ class Recipe:
         Raises:
             ValueError: If the file is no recipe.
         """
-        return cls().changed(read_yaml(path), path)
+        return cls().updated(path)

@@ -92,3 +92,28 @@ def test_real_features_in_half_precision(run_folder, tmp_path):
     assert set(same) == {'pair', 'mention'}
     assert all(0.9 < share <= 1 for share in same.values())
     assert {record['side'] for record in records if 'side' in record} == {'ours'}  # no product a pair
+
+
+def records_of(name, folder, *options):
+    """The records of a benchmark that draws nothing."""
+    importlib.import_module(name).main(['--quick', '--json', str(folder / 'out.jsonl'), *options])
+    return [json.loads(line) for line in (folder / 'out.jsonl').read_text().splitlines()]
+
+
+def test_an_index_larger_than_the_memory_it_may_take(tmp_path):
+    records = records_of('larger_than_memory', tmp_path, '--folder', str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ['out.jsonl']  # the index is gone
+    same = [record['same'] for record in records if 'same' in record]
+    assert same == [True] * 5
+    assert records[-1]['title'].endswith('best 10 of all the same')
+    assert float(records[-1]['title'].split('scores ')[1].split(',')[0]) < 1e-5
+    assert {record['limit'] for record in records if 'limit' in record} == {2**20, None}
+    assert all(record['growth'] > 0 and record['ms'] > 0 for record in records if 'growth' in record)
+
+
+def test_bulk_linking_against_the_bare_scorer(tmp_path):
+    sides = {record['side']: record for record in records_of('bulk_linking', tmp_path)}
+    assert set(sides) == {'floor: CandidateScorer, features and lists in memory', 'link_table, table in memory',
+                          'engine local, parquet to parquet'}
+    for record in sides.values():
+        assert record['us_per_pair'] == pytest.approx(1e3 * record['ms'] / (24 * 5))

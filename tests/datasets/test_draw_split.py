@@ -23,6 +23,7 @@ def splits_of(mentions, key):
     ((0, 0.1), {'train': 179, 'test': 20}),
     ((0, 0), {'train': 199}),
     ((1, 0), {'val': 199}),
+    ((0.5, 0.5), {'val': 100, 'test': 99}),
     ((0.004, 0.006), {'train': 197, 'val': 1, 'test': 1}),
 ])
 def test_fractions_of_mentions(fractions, sizes):

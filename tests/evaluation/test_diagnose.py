@@ -85,6 +85,35 @@ def test_switched_off_equals_a_model_without_the_relation(world, context):
 
 
 @each_context
+@pytest.mark.parametrize('options', [{'num_layers': 1}, {'num_layers': 2, 'dynamic': False}, {'num_layers': 0},
+                                     {'num_layers': 1, 'vector_edges': True}], ids=str)
+def test_strength_multiplies_what_enters_and_what_is_read(world, options, context):
+    model, batch = make(options), batch_of(world, context)
+    strength = {TEXT_TEXT: 0.3, EDGE_TYPES[2]: 1.4}
+    with torch.no_grad():
+        *_, last = depths(model, batch, strength=strength)
+        found = total(model, score_terms(model, batch, last, strength))
+        # By hand: other first weights, and other scales of the score. What static layers hand on is multiplied already.
+        for edge_type, factor in strength.items():
+            batch[edge_type].edge_weight = factor * batch[edge_type].edge_weight
+            model.cosine_scale[EDGE_TYPES.index(edge_type)] *= factor
+            if model.dynamic and model.num_layers:
+                model.relation_scale[EDGE_TYPES.index(edge_type)] *= factor
+        torch.testing.assert_close(found, model(**forward_args(batch)))
+
+
+@each_context
+@each_model
+def test_strength_of_one_changes_nothing(world, options, context):
+    model, batch = make(options), batch_of(world, context)
+    strength = dict.fromkeys(EDGE_TYPES, 1.0)
+    with torch.no_grad():
+        *_, last = depths(model, batch, strength=strength)
+        torch.testing.assert_close(total(model, score_terms(model, batch, last, strength)),
+                                   model(**forward_args(batch)))
+
+
+@each_context
 def test_alone_equals_a_model_of_one_relation(world, context):
     model, batch = make({'num_layers': 1}), batch_of(world, context)
     tried = {(i.name, i.relation): i for i in interventions(model, {e: [torch.zeros(())] * 2 for e in EDGE_TYPES})}

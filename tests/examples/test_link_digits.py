@@ -6,20 +6,44 @@ from torch_geometric.loader import LinkLoader
 
 
 def test_the_graph_helps():
-    auc = link_digits.run(epochs=5)
+    auc = link_digits.run(epochs=10)
     assert auc['dynamic layers'] > auc['two towers, no graph'] + 0.02
     assert auc['static layers'] > auc['two towers, no graph'] + 0.02
     assert auc['two towers, no graph'] > auc['cosine of the pixels'] + 0.2
 
 
-def test_no_test_pair_is_an_edge():
+@pytest.mark.parametrize('name', ['val', 'test'])
+def test_no_pair_is_an_edge(name):
     data = link_digits.make_graph()
     edges = set(zip(*data[FITS].edge_index.tolist(), strict=True))
-    pairs = list(zip(*data.test_index.tolist(), strict=True))
+    pairs = list(zip(*data[f'{name}_index'].tolist(), strict=True))
     assert not edges & set(pairs)
     same = [float(data[UPPER].y[u] == data[LOWER].y[v]) for u, v in pairs]
-    assert data.test_label.tolist() == same
+    assert data[f'{name}_label'].tolist() == same
     assert sum(same) == len(same) / 2
+
+
+def test_what_is_reported_chose_nothing():
+    data = link_digits.make_graph()
+    chosen, reported = set(data.val_index[0].tolist()), set(data.test_index[0].tolist())
+    assert not chosen & reported
+    assert len(chosen) + len(reported) == data[UPPER].num_nodes
+
+
+def test_the_best_epoch_on_validation_is_kept(monkeypatch):
+    data, seen, auc = link_digits.make_graph(degree=4), [], link_digits.auc
+
+    def watch(model, data, name):
+        seen.append((name, auc(model, data, name)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(link_digits, 'auc', watch)
+    model = link_digits.LinkNet(num_layers=0)
+    # Steps so long that a later epoch is worse than an earlier one.
+    best = link_digits.fit(model, data, lr=0.3, epochs=6)
+    assert [name for name, _ in seen] == ['val'] * 6
+    assert best == max(value for _, value in seen) != seen[-1][1]
+    assert auc(model, data, 'val') == best
 
 
 def neighborhood(edge_index, seeds, hops):

@@ -1,4 +1,3 @@
-import json
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import torch
 
 from drin_pyg.datasets import DRINPreprocessed, EmojiMEL, MELFolder, write_mel_folder
 from drin_pyg.features import Candidates, encode_folder, load_tables, preprocessed_tables
+from drin_pyg.files import read_record, write_record
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, NODE_TYPES
 from tests.evaluation.published_reference import DEFAULTS, write_data
 from tests.features.tiny_models import save_clip
@@ -37,7 +37,8 @@ def source(tmp_path_factory):
 def tables(source, tmp_path_factory):
     out = tmp_path_factory.mktemp('tables') / 'out'
     summary = encode_folder(source, out)
-    assert f'entity   text {NUM_ENTITIES} x 384' in summary
+    assert f'entity   text {NUM_ENTITIES} x 384' in summary.format()
+    assert summary.to_dict()['shapes']['entity']['text'] == [NUM_ENTITIES, 384]
     return out
 
 
@@ -131,9 +132,9 @@ def test_array_that_is_a_pickle_is_refused(copy):
 @pytest.mark.parametrize('change', ['records', 'pictures', 'preset'])
 def test_tables_of_something_else_are_refused(source, copy, tmp_path, change):
     other, preset, options = shutil.copytree(source, tmp_path / 'source'), 'offline', {}
-    manifest = json.loads((copy / 'tables.json').read_text())
+    manifest = read_record(copy / 'tables.json')
     manifest['source']['source'] = str(other)
-    (copy / 'tables.json').write_text(json.dumps(manifest))
+    write_record(copy / 'tables.json', manifest)
     if change == 'records':
         lines = (other / 'mentions.jsonl').read_text().splitlines(keepends=True)
         (other / 'mentions.jsonl').write_text(''.join(lines[1:]))
@@ -189,7 +190,7 @@ def test_splits_are_drawn_and_noted_where_there_are_none(source, tmp_path):
     dataset = MELFolder(source)
     folder = tmp_path / 'no_split'
     write_mel_folder(dataset.entities, [replace(mention, split='') for mention in dataset.mentions], folder)
-    assert 'Note: drawn by answer' in encode_folder(folder, tmp_path / 'out')
+    assert 'Note: drawn by answer' in encode_folder(folder, tmp_path / 'out').format()
     loaded = load_tables(tmp_path / 'out')
     answers = {name: {loaded.mentions[i].answer for i in rows} for name, rows in loaded.split.items()}
     assert list(answers) == ['train', 'val', 'test']

@@ -159,3 +159,22 @@ def test_every_pair_is_loaded_once(world):
         batches = list(CandidateLoader(world.tables, world.candidates, max_pairs=max_pairs, shuffle=True))
         pairs = sorted((m, e) for b in batches for m, e in zip(b.mention.tolist(), b.entity.tolist(), strict=True))
         assert pairs == sorted((m, e) for m, entities in enumerate(LISTS) for e in entities)
+
+
+@pytest.mark.parametrize('shuffle', [False, True])
+@pytest.mark.parametrize('processes', [1, 2, 3])
+def test_shares_divide_every_batch(processes, shuffle):
+    whole = PairBudgetSampler(COUNTS, 8, shuffle, 3)
+    shares = [PairBudgetSampler(COUNTS, 8, shuffle, 3, (i, processes)) for i in range(processes)]
+    for sampler in (whole, *shares):
+        sampler.set_epoch(2)
+    assert {len(sampler) for sampler in shares} == {len(whole)}
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(row for part in parts for row in part) == sorted(batch)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize('share', [(2, 2), (-1, 2), (0, 0)])
+def test_no_such_share(share):
+    with pytest.raises(ValueError, match=r"'share' must be \(i, n\) with 0 <= i < n"):
+        PairBudgetSampler(COUNTS, 8, share=share)

@@ -203,7 +203,7 @@ def test_with_a_calibration(calibrated, emoji_data, picture):
     expected = torch.softmax(scores / calibrated.calibration.temperature, 0)
     assert [candidate.probability for candidate in link.candidates] == pytest.approx(expected.tolist(), abs=1e-5)
     assert link.nil == (link.confidence < calibrated.calibration.threshold)
-    others = [candidate.entity.id for candidate in link.candidates[24:]]
+    others = [candidate.entity.id for candidate in link.candidates[8:]]
     without = calibrated.link(mention.sentence, mention.surface, picture, others)
     assert without.confidence < link.confidence
     assert without.nil

@@ -267,6 +267,31 @@ def test_missing_edge_type_is_named(name, edge_type):
         conv(*problem.args)
 
 
+@pytest.mark.parametrize('node_type', NODE_TYPES)
+def test_wrong_vertex_width_is_named(node_type):
+    conv, problem = make()
+    problem.x[node_type] = problem.x[node_type][:, 1:]
+    with pytest.raises(ValueError, match=f"'{node_type}' have width {D - 1}, and the layer {D}; bring each type"):
+        conv(*problem.args)
+
+
+@pytest.mark.parametrize('edge_type', EDGE_TYPES)
+def test_wrong_number_of_weights_is_named(edge_type):
+    conv, problem = make()
+    count = problem.edge_index[edge_type].size(1)
+    problem.edge_weight[edge_type] = problem.edge_weight[edge_type][1:]
+    with pytest.raises(ValueError, match=f"'{edge_type[1]}', .* has {count} edges and {count - 1} weights"):
+        conv(*problem.args)
+
+
+@pytest.mark.parametrize('width', [-1, 0])
+def test_a_layer_is_not_lazy(width):
+    with pytest.raises(ValueError, match=rf'in_channels={width}, out_channels={D}. Bring each type to it'):
+        DRINConv(width, D)
+    with pytest.raises(ValueError, match=f'out_channels={width}'):
+        DRINConv(D, width)
+
+
 @pytest.mark.parametrize('edge_dim', [1, D - 2, OUT])
 def test_wrong_edge_width_is_named(edge_dim):
     with pytest.raises(ValueError, match=f"'edge_dim' must be in_channels={D}, got {edge_dim}"):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from drin_pyg.nn.loss import margin_loss, softmax_loss
+from drin_pyg.nn.loss import counted_mentions, margin_loss, softmax_loss
 
 # Scores and right candidates of each mention: ragged, without the answer, with the answer twice, with one candidate.
 MENTIONS = {
@@ -120,3 +120,19 @@ def test_large_logits_stay_finite(dtype):
 def test_better_scores_cost_less(loss):
     bad, good = [([0.1, 0.3, 0.2], [0])], [([0.4, 0.3, 0.2], [0])]
     assert loss(*tensors(good)) < loss(*tensors(bad))
+
+
+@pytest.mark.parametrize('loss', [margin_loss, softmax_loss])
+@pytest.mark.parametrize('processes', [2, 3, 5])
+def test_weighted_parts_add_up_to_the_whole(loss, processes):
+    # Of five mentions, one has no answer on its list and one no candidates; some parts have nothing that counts.
+    counts = torch.tensor([3, 2, 0, 4, 1])
+    mention = torch.repeat_interleave(counts)
+    y = torch.tensor([0, 1, 0, 0, 0, 0, 0, 1, 0, 1], dtype=torch.bool)
+    scores = torch.randn(10, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+    assert counted_mentions(loss, y, mention) == (3 if loss is softmax_loss else 4)
+    total = 0.0
+    for i in range(processes):
+        own = mention % processes == i
+        total += counted_mentions(loss, y[own], mention[own]) * loss(scores[own], y[own], mention[own])
+    torch.testing.assert_close(total / counted_mentions(loss, y, mention), loss(scores, y, mention))

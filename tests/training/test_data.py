@@ -1,8 +1,8 @@
-import json
 
 import pytest
 
 from drin_pyg.features import OfflineFeatures
+from drin_pyg.files import fingerprint, read_record
 from drin_pyg.training import EMOJI, Recipe, load_data, save_run
 
 SOURCE = 'emoji:mention=twemoji,entity=noto+fluent'
@@ -32,7 +32,8 @@ def test_vendors_that_cannot_be_read(encoded):
 @pytest.mark.parametrize('source', [EMOJI, SOURCE])
 def test_a_run_keeps_the_vendors(tmp_path, source):
     save_run(tmp_path, Recipe(), source)
-    assert json.loads((tmp_path / 'run.json').read_text()) == {'format': 1, 'data': source}
+    run = read_record(tmp_path / 'run.json')
+    assert run == {'format': 1, 'data': source, 'files': {'recipe.yaml': fingerprint(tmp_path / 'recipe.yaml')}}
 
 
 def test_a_folder_is_still_a_folder(tmp_path):

@@ -1,0 +1,25 @@
+from typing import Annotated
+
+import typer
+
+from drin_pyg.cli.app import Quiet, app
+from drin_pyg.cli.linking import Run
+
+
+@app.command()
+def explore(
+    run: Run,
+    host: Annotated[str, typer.Option(help='Address to listen on. The default can be reached from this computer '
+                                           'only.')] = '127.0.0.1',
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help='Port. Default: the first free one from '
+                                                                    '7860.')] = None,
+    open_browser: Annotated[bool, typer.Option('--open', help='Open the page in the browser.')] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Explore a trained model on a page: link mentions, weigh the relations, browse the mistakes."""
+    import gradio  # noqa: F401  # one that is missing is named before a model is read
+
+    from drin_pyg.explore import Explorer, launch
+
+    launch(Explorer.from_pretrained(run, not quiet), run.resolve().name, host=host, port=port,
+           open_browser=open_browser)

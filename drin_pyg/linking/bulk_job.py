@@ -1,0 +1,208 @@
+r"""Bulk linking: parquet in, a folder of parquet out, in pieces that can be done in any order, anywhere, and twice."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from drin_pyg.files import content_key, digest_file, open_atomic, write_atomic
+from drin_pyg.linking.link_table import link_table, pa
+from drin_pyg.linking.linker import Linker, check_count
+
+import pyarrow.parquet as pq  # isort: skip - after the module that says how to install it
+
+FORMAT = 1
+JOB, FINISHED = '_job.json', '_finished.json'  # readers of a folder of parquet leave out what begins with '_'
+SHARD = 4096  # mentions
+
+
+@dataclass(frozen=True)
+class Shard:
+    r"""Rows of the input that become one file of the output; they lie in one row group.
+
+    Args:
+        number: Number of the shard.
+        path: File of the input.
+        group: Row group of the file.
+        start, stop: Rows of the row group.
+        first: Number of the first row in the whole input, from 1.
+    """
+
+    number: int
+    path: Path
+    group: int
+    start: int
+    stop: int
+    first: int
+
+
+@dataclass(frozen=True)
+class BulkJob:
+    r"""What is linked, and where the links are written.
+
+    A shard's file follows from the job alone and is renamed into place when it is whole. So it does not matter who
+    writes it, and to write it again, after a process was killed, changes nothing: no mention is lost or there twice.
+
+    Args:
+        source: A parquet file, or a folder of such files, read in the order of their names; see
+            :func:`~drin_pyg.linking.link_table.link_table` for the columns.
+        out: Folder for the links, a file a shard.
+        key: What the run is known by; see :func:`run_key`.
+        k: Candidates of each mention to write.
+        shard: Most mentions of a shard.
+        on_error: As in :func:`~drin_pyg.linking.link_table.link_table`.
+
+    Raises:
+        ValueError: If ``k`` or ``shard`` is not positive.
+    """
+
+    source: Path
+    out: Path
+    key: str
+    k: int = 5
+    shard: int = SHARD
+    on_error: Literal['raise', 'yield'] = 'raise'
+
+    def __post_init__(self) -> None:
+        check_count('k', self.k)
+        check_count('shard', self.shard)
+
+    @property
+    def folder(self) -> Path:
+        """What images are relative to."""
+        return self.source if self.source.is_dir() else self.source.parent
+
+    def files(self) -> list[Path]:
+        r"""The files of the input.
+
+        Raises:
+            FileNotFoundError: If there are none.
+        """
+        files = sorted(self.source.rglob('*.parquet')) if self.source.is_dir() else [self.source]
+        files = [path for path in files if path.is_file()]
+        if not files:
+            raise FileNotFoundError(f"'{self.source}' is no parquet file and no folder of some")
+        return files
+
+    def shards(self) -> list[Shard]:
+        """All pieces of the work, in the order of the input."""
+        shards, first = [], 1
+        for path in self.files():
+            metadata = _open(path).metadata
+            for group in range(metadata.num_row_groups):
+                rows = metadata.row_group(group).num_rows
+                for start, stop in pairwise([*range(0, rows, self.shard), rows]):
+                    shards.append(Shard(len(shards), path, group, start, stop, first + start))
+                first += rows
+        return shards
+
+    def begin(self) -> list[Shard]:
+        r"""Writes down what the job is, and returns the shards that are not there yet.
+
+        Raises:
+            FileExistsError: If the folder holds anything but an unfinished or finished part of this job.
+        """
+        record = {'format': FORMAT, 'run': self.key, 'k': self.k, 'shard': self.shard,
+                  'input': [[path.name, digest_file(path)] for path in self.files()]}
+        path = self.out / JOB
+        if path.is_file():
+            try:
+                found = json.loads(path.read_text(encoding='utf-8'))
+            except ValueError as error:
+                raise ValueError(f"'{path}' is damaged: {error}; name another folder") from error
+            if differs := [name for name in record if found.get(name) != record[name]]:
+                raise FileExistsError(f"'{self.out}' holds the links of another job (another {', '.join(differs)}); "
+                                      f"name another folder")
+        elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise FileExistsError(f"'{self.out}' is there, and no folder of links; name another folder")
+        else:
+            write_atomic(path, json.dumps(record, indent=2).encode() + b'\n')
+        return [shard for shard in self.shards() if not self._is_done(shard)]
+
+    def run(self, linker: Linker, shard: Shard) -> int:
+        r"""Links one shard and writes its file.
+
+        Returns:
+            How many mentions it has.
+
+        Raises:
+            ValueError: If a mention cannot be linked, and ``on_error`` is ``"raise"``.
+        """
+        table = _read_group(shard.path, shard.group).slice(shard.start, shard.stop - shard.start)
+        links = link_table(linker, table, self.k, first=shard.first, folder=self.folder, on_error=self.on_error)
+        with open_atomic(self._path(shard)) as file:
+            pq.write_table(links, file, compression='zstd', write_page_checksum=True)
+        return links.num_rows
+
+    def finish(self) -> tuple[int, int]:
+        r"""Writes the manifest: the job is done, and these are its files.
+
+        Returns:
+            How many mentions were linked, and how many could not be.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If an earlier start left out what could not be linked, and ``on_error`` is ``"raise"``.
+        """
+        files, errors = [], 0
+        for shard in self.shards():
+            if not self._is_done(shard):
+                raise FileNotFoundError(f"'{self._path(shard)}' is missing or damaged; run the job again")
+            reasons = _open(self._path(shard)).read(columns=['error'])['error']
+            errors += len(reasons) - reasons.null_count
+            files.append({'name': self._path(shard).name, 'rows': len(reasons)})
+        if errors and self.on_error == 'raise':
+            raise ValueError(f"'{self.out}' has {errors} mentions that an earlier start could not link and left out; "
+                             f"see its column 'error'")
+        total = sum(file['rows'] for file in files)
+        record = {'format': FORMAT, 'rows': total, 'errors': errors, 'files': files}
+        write_atomic(self.out / FINISHED, json.dumps(record, indent=2).encode() + b'\n')
+        return total - errors, errors
+
+    def _path(self, shard: Shard) -> Path:
+        return self.out / f'part-{shard.number:07d}.parquet'
+
+    def _is_done(self, shard: Shard) -> bool:
+        path = self._path(shard)
+        try:
+            return path.is_file() and _open(path).metadata.num_rows == shard.stop - shard.start
+        except ValueError:  # not ours, or damaged: written again
+            return False
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"'{path}' is no readable parquet file: {error}") from error
+
+
+@lru_cache(maxsize=1)  # the next shard is mostly of the same row group
+def _read_group(path: Path, group: int) -> pa.Table:
+    return _open(path).read_row_group(group)
+
+
+def run_key(run: Path) -> str:
+    r"""A digest of all that a trained run says of its links: model, data, calibration, index."""
+    names = ['run.json', 'recipe.yaml', 'calibration.json', 'model/config.json', 'model/model.safetensors',
+             'index/index.json']
+    return content_key([f'{name} {digest_file(run / name)}' for name in names if (run / name).is_file()])
+
+
+def link_locally(job: BulkJob, make_linker: Callable[[], Linker], progress: Callable[[int], object]) -> None:
+    r"""Does what is left of a job in this process.
+
+    Args:
+        job: The job.
+        make_linker: Makes the linker.
+        progress: Told of the mentions of each shard, also of those that were there.
+    """
+    left = job.begin()
+    progress(sum(shard.stop - shard.start for shard in job.shards()) - sum(shard.stop - shard.start for shard in left))
+    if left:
+        linker = make_linker()
+        for shard in left:
+            progress(job.run(linker, shard))

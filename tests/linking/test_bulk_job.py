@@ -1,0 +1,186 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from drin_pyg.linking import EntityIndex, Linker
+from drin_pyg.linking.bulk_job import BulkJob, link_locally, run_key
+from drin_pyg.linking.link_table import link_table
+from drin_pyg.linking.linker import INDEX
+from drin_pyg.linking.ray_engine import check_index, link_on_ray
+from tests.linking.bulk_world import read_links, write_mentions
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def indexed(run_folder, tmp_path_factory):
+    """A run with an index, which processes share."""
+    folder = tmp_path_factory.mktemp('indexed') / 'run'
+    shutil.copytree(run_folder, folder)
+    linker = Linker.from_pretrained(folder)
+    EntityIndex.build(linker.model, linker._entities, [entity.id for entity in linker.data.entities],
+                      folder=folder / INDEX)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def linker(indexed):
+    return Linker.from_pretrained(indexed)
+
+
+@pytest.fixture(scope='module')
+def source(linker, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('source') / 'mentions'
+    return folder, write_mentions(linker, folder)
+
+
+@pytest.fixture
+def job(source, indexed, tmp_path):
+    return BulkJob(source[0], tmp_path / 'links', run_key(indexed), shard=8)
+
+
+def same_links(one, other):
+    """Float sums follow the shapes of batches, so scores may differ in their last bits."""
+    assert one.schema == other.schema
+    for row, twin in zip(one.to_pylist(), other.to_pylist(), strict=True):
+        assert (row['id'], row['nil'], row['error']) == (twin['id'], twin['nil'], twin['error'])
+        assert [c['id'] for c in row['candidates']] == [c['id'] for c in twin['candidates']]
+        assert [c['score'] for c in row['candidates']] == pytest.approx([c['score'] for c in twin['candidates']],
+                                                                        abs=1e-5)
+    return True
+
+
+def test_shards_divide_the_input(job, source):
+    shards = job.shards()
+    assert [shard.stop - shard.start for shard in shards] == [8, 8, 4, 8, 3, 8, 8, 3]
+    assert [shard.first for shard in shards] == [1, 9, 17, 21, 29, 32, 40, 48]
+    assert [shard.number for shard in shards] == list(range(8))
+    assert replace(job, shard=1000).shards()[-1].first == 32
+
+
+def test_links_are_those_of_the_whole_table(job, source, linker):
+    told = []
+    link_locally(job, lambda: linker, told.append)
+    assert told == [0, 8, 8, 4, 8, 3, 8, 8, 3]
+    assert job.finish() == (50, 0)
+    assert same_links(read_links(job.out), link_table(linker, source[1]))
+    finished = json.loads((job.out / '_finished.json').read_text())
+    assert finished['rows'] == 50
+    assert [file['rows'] for file in finished['files']] == told[1:]
+    assert {file['name'] for file in finished['files']} == {path.name for path in job.out.glob('*.parquet')}
+
+
+def test_a_job_goes_on_with_what_is_missing(job, linker):
+    link_locally(job, lambda: linker, lambda rows: None)
+    before = {path: path.read_bytes() for path in job.out.glob('*.parquet')}
+    missing, cut = (job.out / f'part-000000{number}.parquet' for number in (2, 5))
+    missing.unlink()
+    cut.write_bytes(before[cut][:-20])
+    with pytest.raises(FileNotFoundError, match=r'part-0000002.parquet. is missing or damaged; run the job again'):
+        job.finish()
+    assert [shard.number for shard in job.begin()] == [2, 5]
+    times = {path: path.stat().st_mtime_ns for path in before if path not in (missing, cut)}
+    told = []
+    link_locally(job, lambda: linker, told.append)
+    assert told == [50 - 4 - 8, 4, 8]
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert {path: path.read_bytes() for path in before} == before  # the same bytes again
+    assert job.finish() == (50, 0)
+    told.clear()
+    link_locally(job, None, told.append)  # nothing left: no linker is made
+    assert told == [50]
+
+
+def test_a_folder_of_something_else_is_left_alone(job, linker, tmp_path):
+    job.begin()
+    for other, what in ((replace(job, k=3), 'k'), (replace(job, key='x'), 'run'), (replace(job, shard=9), 'shard'),
+                        (replace(job, source=job.source / 'a.parquet'), 'input')):
+        with pytest.raises(FileExistsError, match=rf'holds the links of another job \(another {what}\); name another'):
+            other.begin()
+    assert replace(job, on_error='yield').begin()  # what was done is the same
+    (tmp_path / 'letters').mkdir()
+    (tmp_path / 'letters' / 'dear.txt').touch()
+    for out in (tmp_path / 'letters', tmp_path / 'letters' / 'dear.txt'):
+        with pytest.raises(FileExistsError, match='is there, and no folder of links; name another folder'):
+            replace(job, out=out).begin()
+    (job.out / '_job.json').write_text('{')
+    with pytest.raises(ValueError, match=r"_job.json' is damaged"):
+        job.begin()
+
+
+def test_what_cannot_be_linked(job, linker, source, tmp_path):
+    table = source[1].to_pylist()
+    table[10]['mention'] = ''
+    path = tmp_path / 'mentions.parquet'
+    pq.write_table(pa.Table.from_pylist(table), path)
+    job = replace(job, source=path)
+    with pytest.raises(ValueError, match='Record 11: The mention is empty'):
+        link_locally(job, lambda: linker, lambda rows: None)
+    assert [file.name for file in job.out.glob('*.parquet')] == ['part-0000000.parquet']
+    lenient = replace(job, on_error='yield')
+    link_locally(lenient, lambda: linker, lambda rows: None)
+    assert lenient.finish() == (49, 1)
+    rows = read_links(job.out).to_pylist()
+    assert [row['error'] for row in rows] == [*[None] * 10, 'The mention is empty; there is nothing to link',
+                                              *[None] * 39]
+    with pytest.raises(ValueError, match='has 1 mentions that an earlier start could not link'):
+        job.finish()
+
+
+def test_input_that_is_none(job, tmp_path):
+    (tmp_path / 'empty').mkdir()
+    for place in (tmp_path / 'nowhere.parquet', tmp_path / 'empty'):
+        with pytest.raises(FileNotFoundError, match='is no parquet file and no folder of some'):
+            replace(job, source=place).begin()
+    broken = tmp_path / 'broken.parquet'
+    broken.write_text('PAR1')
+    with pytest.raises(ValueError, match=r"broken.parquet' is no readable parquet file"):
+        replace(job, source=broken).shards()
+    for changes in ({'k': 0}, {'shard': 0}):
+        with pytest.raises(ValueError, match='must be at least 1, got 0'):
+            replace(job, **changes)
+
+
+def test_actors_need_an_index_to_share(run_folder, indexed):
+    check_index(indexed)
+    with pytest.raises(FileNotFoundError, match='make it with `drin-pyg index'):
+        check_index(run_folder)
+    assert run_key(run_folder) != run_key(indexed)
+
+
+def test_a_missing_ray_is_named(job, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(ImportError, match=r"install it with `pip install 'drin_pyg\[ray\]'`"):
+        link_on_ray(job, None, None)
+
+
+def test_killed_actors_lose_nothing_and_double_nothing(job, source, indexed, linker, tmp_path):
+    notes = tmp_path / 'notes'
+    notes.mkdir()
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-m', 'tests.linking.link_on_ray', indexed, source[0], tmp_path / 'ray',
+         notes],
+        capture_output=True, text=True, timeout=900, cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'PYTHONWARNINGS': 'ignore'})
+    assert result.returncode == 0, result.stderr
+    assert 'told 50 finished 50 0' in result.stdout
+    # Each of the three deaths happened, in another process each, and as many were started again.
+    died = {(notes / when).read_text() for when in ('before', 'amid', 'after')}
+    assert len(died) == 3
+    made = {path.name.removeprefix('linker-') for path in notes.glob('linker-*')}
+    assert died < made
+    assert len(made) >= 4
+    link_locally(job, lambda: linker, lambda rows: None)
+    locally = read_links(job.out)
+    assert same_links(read_links(tmp_path / 'ray' / 'killed'), locally)
+    assert locally['id'].to_pylist() == source[1]['id'].to_pylist()
+    assert '50 mentions linked, 0 could not be' in result.stdout
+    assert same_links(read_links(tmp_path / 'ray' / 'command'), locally)
