@@ -104,11 +104,15 @@ class Worker:
         context = multiprocessing.get_context('fork')  # what is imported by now is there
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=work, daemon=True, args=(
-            theirs, self.name, self.place, self.arguments.seed, self.arguments.memory))
+            theirs, self.pipe, self.name, self.place, self.arguments.seed, self.arguments.memory))
         self.process.start()
         theirs.close()
-        if not self.pipe.poll(300) or self.pipe.recv() != 'ready':
-            raise RuntimeError(f"The example of '{self.name}' cannot be written or read")
+        try:
+            ready = self.pipe.poll(300) and self.pipe.recv()
+        except EOFError:
+            ready = False
+        if not ready:
+            raise RuntimeError(f"The example of '{self.name}' cannot be written or read: {self._log()}")
 
     def ask(self, number: int) -> tuple[str, str]:
         r"""What became of a case."""
@@ -120,12 +124,16 @@ class Worker:
         except EOFError:
             self.process.join()
             what = f'the process died with exit code {self.process.exitcode}'
-        log = self.place / 'stderr'
-        what += '\n' + log.read_text(errors='replace')[-3000:] if log.is_file() else ''
+        what += self._log()
         self.process.kill()
         self.process.join()
         self.start()
         return FAILED, what
+
+    def _log(self) -> str:
+        """The last words of the worker."""
+        log = self.place / 'stderr'
+        return '\n' + log.read_text(errors='replace')[-3000:] if log.is_file() else ''
 
     def stop(self) -> None:
         self.pipe.close()
@@ -133,11 +141,13 @@ class Worker:
         self.process.kill()
 
 
-def work(pipe: Connection, name: str, place: Path, seed: int, memory: float) -> None:
+def work(pipe: Connection, other: Connection, name: str, place: Path, seed: int, memory: float) -> None:
     r"""The worker: answers each number that comes with what became of the case."""
+    other.close()  # the parent's end, which was forked too and would keep the pipe open
     log = os.open(place / 'stderr', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 2)  # what decoders written in C have to say
-    faulthandler.enable()
+    sys.stderr = open(log, 'w', errors='backslashreplace', closefd=False, buffering=1)  # noqa: SIM115
+    faulthandler.enable(log)
     warnings.simplefilter('ignore')
     import torch
 

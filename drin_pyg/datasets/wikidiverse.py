@@ -185,7 +185,7 @@ def _title(text: str) -> str:
 def _stem(url: str) -> str:
     """What the file of an image URL is called, without suffix; empty if there is no URL."""
     last = url.strip().rpartition('/')[2]
-    return last and hashlib.md5(last.encode(), usedforsecurity=False).hexdigest()
+    return last and hashlib.md5(last.encode(errors='surrogatepass'), usedforsecurity=False).hexdigest()
 
 
 def _read_table(path: Path) -> Iterator[tuple[str, str]]:
