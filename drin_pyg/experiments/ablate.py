@@ -76,7 +76,8 @@ def ablate(
     _settle(out, source, base)
     jobs = {run_folder(out, variant, seed): (variant, seed) for study in chosen for variant in study.variants
             for seed in range(seeds)}
-    todo = {folder: job for folder, job in jobs.items() if not (folder / RESULT).is_file()}
+    # A lock is of another process, to be waited for, or of one that was killed just before it was done.
+    todo = {folder: job for folder, job in jobs.items() if not (folder / RESULT).is_file() or (folder / LOCK).exists()}
     with ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=start_worker) as pool:
         futures = {pool.submit(run_variant, *job, source, folder): job for folder, job in todo.items()}
         bar = tqdm(as_completed(futures), 'Runs', total=len(futures), disable=not progress)

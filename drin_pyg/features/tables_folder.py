@@ -23,6 +23,7 @@ from drin_pyg.features.preset import ENTITY, MENTION
 from drin_pyg.features.presets import make_preset
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
 from drin_pyg.files import (
+    LOCK,
     check_file,
     claim,
     content_key,
@@ -125,7 +126,7 @@ def encode_folder(
     encoders = make_preset(preset, how, **({'device': device} if device != 'cpu' else {}), **(options or {}))
     origin = {'reader': type(dataset).__name__, 'source': str(dataset.folder.resolve()), 'preset': preset,
               'options': encoders.options, 'records': _digest_records(dataset)}
-    if not _is_there(out, origin) or (out / WORK).exists():  # killed before it had tidied up
+    if not _is_there(out, origin) or (out / WORK).exists() or (out / LOCK).exists():  # or it was not tidied up
         with claim(out, wait=True):  # a second process waits, then finds the tables
             if not _is_there(out, origin):
                 save_tables(encode(dataset, encoders, out / WORK), out, origin)
