@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LOCK = '.lock'
 SHA256 = 'sha256'
-READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: a third of a second
+READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: about half a second
 
 
 @contextmanager
