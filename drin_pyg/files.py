@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOCK = '.lock'
 SHA256 = 'sha256'
 LONGEST_NAME = 255  # bytes; the system raises what is no word about the folder
-READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: a third of a second
+READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: about half a second
 
 
 @contextmanager
@@ -32,6 +32,7 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:

@@ -206,11 +206,11 @@ def _read_run(folder: Path) -> tuple[Recipe, str, str | None]:
     return Recipe.load(folder / RECIPE), own, key
 
 
-def _check_files(folder: Path, run: dict[str, Any], names: tuple[str, ...]) -> None:
+def _check_files(folder: Path, run: dict[str, Any], names: tuple[str, ...], whole: bool = False) -> None:
     for name in names:
         if known := run.get('files', {}).get(name):  # earlier versions knew no files
             try:
-                check_file(folder / name, known)
+                check_file(folder / name, known, whole)
             except ValueError as error:
                 raise ValueError(f'{error}, or was changed by hand; copy the run again, or train again') from error
 
@@ -224,7 +224,7 @@ def check_run(folder: str | Path) -> None:
     """
     folder = Path(folder)
     _read_run(folder)
-    _check_files(folder, read_record(folder / RUN), (RECIPE, CURVE))
+    _check_files(folder, read_record(folder / RUN), (RECIPE, CURVE), whole=True)
     DRIN.from_pretrained(folder / 'model')
     if (folder / REQUEST).is_file():
         _read_request(folder / REQUEST)
