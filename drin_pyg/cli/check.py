@@ -17,7 +17,7 @@ def check(
     from drin_pyg.features import check_tables
     from drin_pyg.features.tables_folder import MANIFEST as TABLES
     from drin_pyg.linking import EntityIndex, load_calibration
-    from drin_pyg.linking.entity_index import MANIFEST as INDEX_FILE
+    from drin_pyg.linking.index_folder import MANIFEST as INDEX_FILE
     from drin_pyg.linking.linker import INDEX
     from drin_pyg.nn import DRIN
     from drin_pyg.training import check_run

@@ -48,7 +48,7 @@ def index(
     from drin_pyg.features.side_tables import side_tables
     from drin_pyg.files import claim
     from drin_pyg.linking import EntityIndex
-    from drin_pyg.linking.entity_index import MANIFEST
+    from drin_pyg.linking.index_folder import MANIFEST
     from drin_pyg.linking.linker import INDEX
     from drin_pyg.training import load_run
 

@@ -6,17 +6,21 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.features.side_tables import SideTables
-from drin_pyg.files import check_file, claim, fingerprint, own_file, read_record, write_record
-from drin_pyg.linking.index_part import OWN_NAMES, check_arrays, check_parts, make_part, new_name, unpack_ids
+from drin_pyg.files import claim
+from drin_pyg.linking.index_folder import (
+    DTYPES,
+    FORMAT,
+    MANIFEST,
+    check_unchanged,
+    read_index,
+    write_manifest,
+    write_part,
+    write_rows,
+)
+from drin_pyg.linking.index_part import OWN_NAMES, check_arrays, make_part, unpack_ids
 from drin_pyg.linking.mapped_pages import MappedPages
 from drin_pyg.linking.model_key import model_key
-from drin_pyg.linking.tensor_file import map_tensors, write_tensors
 from drin_pyg.nn import DRIN
-
-FORMAT = 1
-MANIFEST = 'index.json'
-DTYPES = {str(dtype).removeprefix('torch.'): dtype
-          for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)}
 
 
 class EntityIndex:
@@ -97,9 +101,8 @@ class EntityIndex:
             if (folder / MANIFEST).exists():
                 raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
             part, name = make_part(model, entities, ids, dtype, folder, device, progress)
-            index = cls({**manifest, 'parts': [name]}, [part], None, folder)
-            index._write_manifest()
-        return index
+            manifest = write_manifest(folder, {**manifest, 'parts': [name]})
+        return cls(manifest, [part], None, folder)
 
     @classmethod
     def load(cls, folder: str | Path, model: DRIN | None = None, whole: bool = False,
@@ -119,29 +122,11 @@ class EntityIndex:
             ValueError: If it is damaged or belongs to another model.
         """
         folder = Path(folder)
-        path = folder / MANIFEST
-        if not path.is_file():
-            raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing; build one, which also "
-                                    f"removes what a killed process left")
-        try:
-            manifest = read_record(path, FORMAT)
-            if not isinstance(manifest['model'], str) or not isinstance(manifest['config'], dict):
-                raise ValueError('it does not say which model it belongs to')
-            names = [*manifest['parts'], *([manifest['rows']] if manifest['rows'] else [])]
-            if not manifest['parts'] or len(set(names)) < len(names):
-                raise ValueError('it names no files of its folder')
-            parts = [map_tensors(own_file(folder, name)) for name in manifest['parts']]
-            row = map_tensors(own_file(folder, manifest['rows']))['row'] if manifest['rows'] else None
-            check_parts(parts, row, DTYPES[manifest['dtype']])
-            index = cls(manifest, parts, row, folder)
-            for name, known in manifest.get('files', {}).items():  # earlier versions knew the shapes alone
-                check_file(own_file(folder, name), known, whole)
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            raise ValueError(f"'{path}' is no readable index: {str(error)[:1000]}; build it again") from error
+        index = cls(*read_index(folder, whole), folder)
         if model is not None:
             index.check_model(model)
         if resident is not None:
-            index._pages = MappedPages([x for part in parts for x in part.values()], resident)
+            index._pages = MappedPages([x for part in index.parts for x in part.values()], resident)
         return index
 
     def save(self, folder: str | Path) -> Path:
@@ -158,41 +143,14 @@ class EntityIndex:
             raise FileExistsError(f"'{folder}' holds an index; name another folder")
         with claim(folder):
             if own:
-                self._check_unchanged()
-            names = list(self.manifest['parts'])
-            for i, part in enumerate(self.parts):
-                if not own or names[i] is None:
-                    names[i] = new_name('part')
-                    write_tensors(folder / names[i], {name: (x.dtype, tuple(x.shape)) for name, x in part.items()},
-                                  lambda target, part=part: [target[name].copy_(x) for name, x in part.items()])
-            rows = None
-            if self._row is not None:
-                rows = new_name('rows')
-                write_tensors(folder / rows, {'row': (torch.int64, tuple(self._row.shape))},
-                              lambda target: target['row'].copy_(self._row))
+                check_unchanged(folder, self.manifest)
+            names = [name if own and name is not None else write_part(folder, part)
+                     for name, part in zip(self.manifest['parts'], self.parts, strict=True)]
+            rows = None if self._row is None else write_rows(folder, self._row)
             known = self.manifest.get('files', {}) if own else {}
-            self.manifest, self.folder = {**self.manifest, 'parts': names, 'rows': rows, 'files': known}, folder
-            self._write_manifest()
+            self.manifest = write_manifest(folder, {**self.manifest, 'parts': names, 'rows': rows, 'files': known})
+            self.folder = folder
         return folder
-
-    def _check_unchanged(self) -> None:
-        """Raises ValueError if another process saved changes since this index was loaded: they would be lost."""
-        found = read_record(self.folder / MANIFEST)
-        names = [name for name in self.manifest['parts'] if name is not None]
-        if (found['parts'], found['rows']) != (names, self.manifest['rows']):
-            raise ValueError(f"The index in '{self.folder}' was changed since it was loaded; load it again, and change "
-                             f"that one")
-
-    def _write_manifest(self) -> None:
-        """Writes it, then removes what it does not name: rows as they were, and what killed processes left.
-        Processes that mapped a file keep it."""
-        names = [*self.manifest['parts'], *([self.manifest['rows']] if self.manifest['rows'] else [])]
-        known = self.manifest.get('files', {})
-        self.manifest['files'] = {name: known.get(name) or fingerprint(self.folder / name) for name in names}
-        write_record(self.folder / MANIFEST, self.manifest)
-        for path in self.folder.glob('*.safetensors'):
-            if path.name not in names and path.name.startswith(('part-', 'rows-')):
-                path.unlink()
 
     # Changing one
 

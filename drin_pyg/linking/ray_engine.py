@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drin_pyg.linking.bulk_job import BulkJob
-from drin_pyg.linking.entity_index import MANIFEST
+from drin_pyg.linking.index_folder import MANIFEST
 from drin_pyg.linking.linker import INDEX, Linker
 from drin_pyg.nn import DRIN
 
