@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOCK = '.lock'
 SHA256 = 'sha256'
 LONGEST_NAME = 255  # bytes; the system raises what is no word about the folder
-READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: a third of a second
+READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: about half a second
 
 
 @contextmanager
@@ -32,6 +32,7 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
@@ -223,16 +224,21 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     write_atomic(path, json.dumps({**record, SHA256: _record_key(record)}, indent=2).encode() + b'\n')
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path, known: int = 1) -> dict[str, Any]:
     r"""Reads JSON that :func:`write_record` wrote, or an earlier version without a digest.
 
+    Args:
+        path: The file.
+        known: The format that this version reads. A file that names none is of format 1.
+
     Raises:
-        ValueError: If it is no JSON object, or not what was written.
+        ValueError: If it is no JSON object, of another format, or not what was written.
     """
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(record, dict):
             raise ValueError('it holds no JSON object')
+        check_format(record.get('format', 1), known)  # first: another version may have another way to say it is whole
         if record.pop(SHA256, key := _record_key(record)) != key:
             raise ValueError('its content is not what was written')
     except RecursionError:

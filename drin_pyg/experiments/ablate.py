@@ -17,7 +17,7 @@ from drin_pyg.experiments.table import StudyTable, read_result
 from drin_pyg.experiments.variant import DRIN, Study, Variant
 from drin_pyg.experiments.write_study import write_study
 from drin_pyg.features.tables_folder import read_manifest
-from drin_pyg.files import LOCK, check_format, claim, content_key, read_record, to_json, write_record
+from drin_pyg.files import LOCK, claim, content_key, read_record, to_json, write_record
 from drin_pyg.nn import DRIN as Model
 from drin_pyg.training import EMOJI, Recipe
 
@@ -76,7 +76,8 @@ def ablate(
     _settle(out, source, base)
     jobs = {run_folder(out, variant, seed): (variant, seed) for study in chosen for variant in study.variants
             for seed in range(seeds)}
-    todo = {folder: job for folder, job in jobs.items() if not (folder / RESULT).is_file()}
+    # A lock is of another process, to be waited for, or of one that was killed just before it was done.
+    todo = {folder: job for folder, job in jobs.items() if not (folder / RESULT).is_file() or (folder / LOCK).exists()}
     with ProcessPoolExecutor(workers, mp_context=get_context('spawn'), initializer=start_worker) as pool:
         futures = {pool.submit(run_variant, *job, source, folder): job for folder, job in todo.items()}
         bar = tqdm(as_completed(futures), 'Runs', total=len(futures), disable=not progress)
@@ -148,11 +149,9 @@ def _settle(out: Path, source: str, base: Recipe) -> None:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        found = read_record(path)
-        check_format(found['format'], FORMAT)
-    except (ValueError, KeyError) as error:
+        return read_record(path, FORMAT)
+    except ValueError as error:
         raise ValueError(f"'{path}' cannot be read: {error}; name another folder for the results") from error
-    return found
 
 
 def _machine() -> dict[str, str]:

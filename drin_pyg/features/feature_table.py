@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from drin_pyg.datasets.raw_files import read_array
-from drin_pyg.files import SHA256, check_file, check_format, naming, own_file, read_record, write_record
+from drin_pyg.files import SHA256, check_file, naming, own_file, read_record, write_record
 
 FORMAT = 1
 MANIFEST, PROGRESS = 'manifest.json', 'progress.json'
@@ -37,8 +37,7 @@ class FeatureTable:
         if not (self.folder / MANIFEST).is_file():
             raise FileNotFoundError(f"'{self.folder}' holds no finished feature table: '{MANIFEST}' is missing")
         try:
-            self.manifest: dict[str, Any] = read_record(self.folder / MANIFEST)
-            check_format(self.manifest.get('format', 1), FORMAT)
+            self.manifest: dict[str, Any] = read_record(self.folder / MANIFEST, FORMAT)
             self.num_rows: int = self.manifest['num_rows']
             self.failed = {int(row): reason for row, reason in self.manifest['failed'].items()}
             files = {name: own_file(self.folder, f'{name}.npy') for name in self.manifest['columns']}

@@ -24,8 +24,8 @@ from drin_pyg.features.presets import make_preset
 from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
 from drin_pyg.features.tables_summary import TablesSummary
 from drin_pyg.files import (
+    LOCK,
     check_file,
-    check_format,
     claim,
     content_key,
     digest_file,
@@ -128,7 +128,7 @@ def encode_folder(
     encoders = make_preset(preset, how, **({'device': device} if device != 'cpu' else {}), **(options or {}))
     origin = {'reader': type(dataset).__name__, 'source': str(dataset.folder.resolve()), 'preset': preset,
               'options': encoders.options, 'records': _digest_records(dataset)}
-    if not _is_there(out, origin) or (out / WORK).exists():  # killed before it had tidied up
+    if not _is_there(out, origin) or (out / WORK).exists() or (out / LOCK).exists():  # or it was not tidied up
         with claim(out, wait=True):  # a second process waits, then finds the tables
             if not _is_there(out, origin):
                 save_tables(encode(dataset, encoders, out / WORK), out, origin)
@@ -183,8 +183,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"'{folder}' holds no encoded tables ('{MANIFEST}' is missing); make some with "
                                 f"`drin-pyg encode DATA --out {folder}`, which also goes on with an interrupted run")
     try:
-        manifest = read_record(path)
-        check_format(manifest['format'], FORMAT)
+        manifest = read_record(path, FORMAT)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"'{path}' is damaged or of another format: {error}; encode the data again") from error
     return manifest

@@ -7,7 +7,7 @@ from torch_geometric.utils import softmax
 
 from drin_pyg.evaluation import calibration_error
 from drin_pyg.features import Candidates
-from drin_pyg.files import check_format, read_record, write_record
+from drin_pyg.files import read_record, write_record
 from drin_pyg.linking.list_features import first_is_right, list_features, padded
 
 FORMAT = 1
@@ -137,8 +137,7 @@ class Calibration:
         if not path.is_file():
             raise FileNotFoundError(f"'{folder}' has no calibration ('{FILE}' is missing); {remedy}")
         try:
-            record = read_record(path)
-            check_format(record.pop('format'), FORMAT)
+            record = read_record(path, FORMAT)
             calibration = cls(**{field.name: record[field.name] for field in fields(cls)})
             calibration.confidence(torch.zeros(2), Candidates.from_lists([[0, 1]]))  # numbers, and as many as features
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.features.side_tables import SideTables
-from drin_pyg.files import check_file, check_format, claim, fingerprint, own_file, read_record, write_record
+from drin_pyg.files import check_file, claim, fingerprint, own_file, read_record, write_record
 from drin_pyg.linking.index_part import OWN_NAMES, check_arrays, check_parts, make_part, new_name, unpack_ids
 from drin_pyg.linking.mapped_pages import MappedPages
 from drin_pyg.linking.model_key import model_key
@@ -124,8 +124,7 @@ class EntityIndex:
             raise FileNotFoundError(f"'{folder}' holds no entity index: '{MANIFEST}' is missing; build one, which also "
                                     f"removes what a killed process left")
         try:
-            manifest = read_record(path)
-            check_format(manifest['format'], FORMAT)
+            manifest = read_record(path, FORMAT)
             if not isinstance(manifest['model'], str) or not isinstance(manifest['config'], dict):
                 raise ValueError('it does not say which model it belongs to')
             names = [*manifest['parts'], *([manifest['rows']] if manifest['rows'] else [])]

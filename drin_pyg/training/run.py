@@ -12,7 +12,7 @@ from drin_pyg.datasets.open_dataset import is_packaged
 from drin_pyg.evaluation import append_gold
 from drin_pyg.features import MELData
 from drin_pyg.features.tables_folder import read_manifest
-from drin_pyg.files import check_file, check_format, claim, fingerprint, read_record, write_record
+from drin_pyg.files import check_file, claim, fingerprint, read_record, write_record
 from drin_pyg.graph.loader import Transform
 from drin_pyg.nn import DRIN
 from drin_pyg.training.checkpoint_file import read_checkpoint
@@ -112,8 +112,7 @@ def _begin(folder: Path, request: dict[str, Any], resume: bool) -> None:
 
 def _read_request(path: Path) -> dict[str, Any]:
     try:
-        request = read_record(path)
-        check_format(request['format'], FORMAT)
+        request = read_record(path, FORMAT)
         if not isinstance(request['recipe'], dict):
             raise ValueError('it names no recipe')
     except (ValueError, KeyError) as error:
@@ -197,8 +196,7 @@ def _read_run(folder: Path) -> tuple[Recipe, str, str | None]:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"'{folder}' is no training run: '{name}' is missing")
     try:
-        run = read_record(folder / RUN)
-        check_format(run.get('format', 1), FORMAT)
+        run = read_record(folder / RUN, FORMAT)
         own, key = run['data'], run.get('tables')
         if not isinstance(own, str) or '\0' in own:
             raise ValueError(f"'data' is {own!r:.60}")
@@ -208,11 +206,11 @@ def _read_run(folder: Path) -> tuple[Recipe, str, str | None]:
     return Recipe.load(folder / RECIPE), own, key
 
 
-def _check_files(folder: Path, run: dict[str, Any], names: tuple[str, ...]) -> None:
+def _check_files(folder: Path, run: dict[str, Any], names: tuple[str, ...], whole: bool = False) -> None:
     for name in names:
         if known := run.get('files', {}).get(name):  # earlier versions knew no files
             try:
-                check_file(folder / name, known)
+                check_file(folder / name, known, whole)
             except ValueError as error:
                 raise ValueError(f'{error}, or was changed by hand; copy the run again, or train again') from error
 
@@ -226,7 +224,7 @@ def check_run(folder: str | Path) -> None:
     """
     folder = Path(folder)
     _read_run(folder)
-    _check_files(folder, read_record(folder / RUN), (RECIPE, CURVE))
+    _check_files(folder, read_record(folder / RUN), (RECIPE, CURVE), whole=True)
     DRIN.from_pretrained(folder / 'model')
     if (folder / REQUEST).is_file():
         _read_request(folder / REQUEST)

@@ -15,8 +15,6 @@ from drin_pyg.training.lit_drin import LitDRIN, batch_loss, score_batch
 from drin_pyg.vocabulary import IMAGE_IMAGE, MENTION_IMAGE
 from tests.training.tables import WIDTH, make_tables
 
-# Said by Lightning of the very folder that is to be resumed.
-resuming = pytest.mark.filterwarnings('ignore:Checkpoint directory .* exists and is not empty:UserWarning')
 OPTIONS = {'lr': 0.02, 'patience': 50, 'progress': False, 'accelerator': 'cpu'}
 
 
@@ -107,7 +105,6 @@ def test_a_folder_with_a_run_is_refused(run):
         fit(make_model(), make_data(), result.folder, max_epochs=1, **OPTIONS)
 
 
-@resuming
 def test_resumed_run_equals_uninterrupted_one(tmp_path):
     whole = fit(make_model(), make_data(), tmp_path / 'whole', max_epochs=4, **OPTIONS)
     fit(make_model(), make_data(), tmp_path / 'parts', max_epochs=2, **OPTIONS)
@@ -119,7 +116,6 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path):
     assert same(last[0]['state_dict'], last[1]['state_dict'])
 
 
-@resuming
 def test_resumed_run_keeps_its_curve(tmp_path):
     # Lightning's logger deletes the file that it finds.
     whole = fit(make_model(), make_data(), tmp_path / 'whole', max_epochs=3, **OPTIONS)
@@ -127,6 +123,77 @@ def test_resumed_run_keeps_its_curve(tmp_path):
     resumed = fit(make_model(), make_data(), tmp_path / 'parts', max_epochs=3, resume=True, **OPTIONS)
     assert len(metrics_of(whole.folder)) > 2
     assert metrics_of(resumed.folder) == metrics_of(whole.folder)
+
+
+class Killed(Exception):
+    """What stands for a kill."""
+
+
+def kill_after(monkeypatch, epoch):
+    """Has training end right after an epoch's checkpoints were written."""
+    def on_train_epoch_start(self):
+        if self.current_epoch == epoch:
+            raise Killed
+        whole(self)
+
+    whole = LitDRIN.on_train_epoch_start
+    monkeypatch.setattr(LitDRIN, 'on_train_epoch_start', on_train_epoch_start)
+
+
+class Dropping(BatchScorer):
+    """Scores pairs by numbers of which half are left out, drawn anew in every batch."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.drop, self.lin = torch.nn.Dropout(0.5), torch.nn.Linear(WIDTH, 1)
+
+    def forward(self, batch):
+        return self.lin(self.drop(torch.ones(batch.mention.numel(), WIDTH))).squeeze(1)
+
+
+@pytest.mark.parametrize(('make', 'options'), [(make_model, {}), (Dropping, {}), (make_model, {'swap_images': 0.5})],
+                         ids=['plain', 'dropout', 'swapped'])
+def test_killed_after_an_epoch_it_ends_the_same(tmp_path, monkeypatch, make, options):
+    whole = fit(make(), make_data(**options), tmp_path / 'whole', max_epochs=4, **OPTIONS)
+    with monkeypatch.context() as patch:
+        kill_after(patch, 2)
+        with pytest.raises(Killed):
+            fit(make(), make_data(**options), tmp_path / 'parts', max_epochs=4, **OPTIONS)
+    assert len(metrics_of(tmp_path / 'parts')) == 2
+    moved = (tmp_path / 'parts').rename(tmp_path / 'moved')  # which is no other run
+    resumed = fit(make(), make_data(**options), moved, max_epochs=4, resume=True, **OPTIONS)
+    assert same(state_of(resumed.model), state_of(whole.model))
+    assert (moved / 'metrics.csv').read_bytes() == (tmp_path / 'whole' / 'metrics.csv').read_bytes()
+    assert resumed.best_val_mrr == whole.best_val_mrr
+    last = [torch.load(folder / 'checkpoints' / 'last.ckpt', weights_only=True)
+            for folder in (moved, tmp_path / 'whole')]
+    assert same(last[0]['state_dict'], last[1]['state_dict'])
+
+
+def test_killed_after_it_was_stopped_it_is_not_trained_on(tmp_path):
+    stopping = {**OPTIONS, 'patience': 1, 'lr': 0.0}
+    whole = fit(make_model(), make_data(), tmp_path, max_epochs=30, **stopping)
+    again = fit(make_model(), make_data(), tmp_path, max_epochs=30, resume=True, **stopping)
+    assert (again.epochs, again.best_val_mrr) == (whole.epochs, whole.best_val_mrr) == (2, whole.best_val_mrr)
+    assert len(metrics_of(tmp_path)) == 2
+
+
+@pytest.mark.parametrize('name', ['last.ckpt', 'best.ckpt'])
+def test_damaged_checkpoints_are_named(tmp_path, name):
+    fit(make_model(), make_data(), tmp_path, max_epochs=1, **OPTIONS)
+    path = tmp_path / 'checkpoints' / name
+    whole = path.read_bytes()
+    weights = next(iter(torch.load(path, weights_only=True)['state_dict'].values())).numpy().tobytes()
+    for damaged in (whole[:-100], whole.replace(weights, weights[:-1] + b'\0'), b''):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"{name}' is damaged: .*; remove the folder 'checkpoints'"):
+            fit(make_model(), make_data(), tmp_path, max_epochs=1, resume=True, **OPTIONS)
+        assert path.read_bytes() == damaged
+    path.unlink()
+    if name == 'best.ckpt':
+        with pytest.raises(FileNotFoundError, match=r"best\.ckpt' is missing"):
+            fit(make_model(), make_data(), tmp_path, max_epochs=1, resume=True, **OPTIONS)
 
 
 def test_same_seed_same_run_and_another_order_another(tmp_path):
