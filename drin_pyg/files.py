@@ -137,7 +137,7 @@ def check_format(found: Any, known: int) -> None:
     """
     if found != known:
         newer = ' (update drin_pyg to read it)' if type(found) is int and found > known else ''
-        raise ValueError(f"it is of format {found!r}, and this version of drin_pyg reads {known}{newer}")
+        raise ValueError(f"it is of format {found!r:.40}, and this version of drin_pyg reads {known}{newer}")
 
 
 def own_file(folder: Path, name: str) -> Path:

@@ -289,7 +289,9 @@ def test_what_is_no_picture_is_not_copied(tmp_path):
     (tmp_path / 'secret').write_text('hush')
     source = tmp_path / 'source'
     source.mkdir()
-    write_lines(source / 'entities.jsonl', {'id': 'Q1', 'name': 'x', 'images': ['../secret', str(tmp_path / 'secret')]})
+    (source / 'linked.png').symlink_to(tmp_path / 'secret')
+    write_lines(source / 'entities.jsonl', {'id': 'Q1', 'name': 'x', 'images': [
+        '../secret', str(tmp_path / 'secret'), 'linked.png']})
     write_lines(source / 'mentions.jsonl', {'id': 'm', 'sentence': 'x', 'mention': 'x'})
     dataset = MELFolder(source)
     for picture in dataset.entities[0].pictures:

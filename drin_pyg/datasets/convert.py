@@ -9,6 +9,7 @@ from pathlib import Path
 from drin_pyg.datasets.mel_dataset import MELDataset
 from drin_pyg.datasets.mel_folder import ENTITIES, MENTIONS
 from drin_pyg.datasets.picture import Picture, PictureError
+from drin_pyg.datasets.picture_folder import SUFFIXES
 from drin_pyg.datasets.records import Entity, Mention
 
 
@@ -112,8 +113,11 @@ class _Images:
                 path = self._new(f'{image.size}'.encode() + image.tobytes(), '.png')
                 if not path.exists():
                     image.save(path)
-            elif self.copy:
-                picture.open()  # records may come from a stranger, and what is copied be given away: pictures alone
+            elif self.copy and picture.path.is_file():
+                # Records may come from a stranger, and what is copied be given away: no file that is no picture by
+                # its own name or content. A broken picture is copied for a reader to count.
+                if picture.path.resolve().suffix.lower() not in SUFFIXES:
+                    picture.open()
                 content = picture.path.read_bytes()
                 path = self._new(content, picture.path.suffix)
                 path.write_bytes(content)

@@ -32,7 +32,7 @@ class PictureError(ValueError):
         self.detail = detail
 
     def __str__(self) -> str:
-        return f"Picture '{self.path}' is {self.reason}{f': {self.detail}' if self.detail else ''}"
+        return f"Picture '{self.path!s:.1000}' is {self.reason}{f': {self.detail}' if self.detail else ''}"
 
 
 @dataclass(frozen=True)

@@ -265,6 +265,10 @@ def _check_rows(data: MELData) -> MELData:
                                      for name, rows in data.split.items())):
         if rows.numel() and not first <= int(rows.min()) <= int(rows.max()) < end:
             raise ValueError(f"the {name} point at row {int(rows.min())} or {int(rows.max())}, but there are {end}")
+    for edge_type in lists.weight:
+        ends = (edge_type[0], lists.mention), (edge_type[2], lists.entity)
+        if any(bool((data.tables.num_rows(node_type, owner) > 1).any()) for node_type, owner in ends):
+            raise ValueError(f"the weights of '{edge_type[1]}' are one number a pair, but some have several images")
     return data
 
 

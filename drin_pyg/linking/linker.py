@@ -169,7 +169,7 @@ class Linker:
         request = LinkRequest.read(record, number, folder)
         for name, row in zip(request.candidates or (), self.data.entities.rows(request.candidates or ()), strict=True):
             if row < 0:
-                raise ValueError(f"The knowledge base has no entity '{name}'")
+                raise ValueError(f"The knowledge base has no entity '{name:.80}'")
         return request
 
     def _link(self, waiting: Sequence[LinkRequest | LinkError], k: int) -> list[Link | LinkError]:

@@ -48,7 +48,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             if 'dirpath' in state:
                 _move(state, path.parent.resolve())
     except Exception as error:  # whatever PyTorch and zipfile make of damaged bytes
-        raise ValueError(f"'{path}' is damaged: {error}; {REMEDY}") from error
+        raise ValueError(f"'{path}' is damaged: {str(error)[:1000]}; {REMEDY}") from error
     return checkpoint
 
 
