@@ -257,7 +257,8 @@ def test_limit_of_pixels_is_that_of_pil(path, monkeypatch):
 @pytest.mark.parametrize('part', [0.7, 0.8, 0.95])
 @formats
 def test_cut_off_in_its_pixels(path, kind, part):
-    content = encoded(NOISE, kind)
+    # Of a JPEG so small, the header would be more than two thirds at the usual quality, and no pixel be reached.
+    content = encoded(NOISE, kind, **({'quality': 95} if kind == 'JPEG' else {}))
     path.write_bytes(content[:int(part * len(content))])
     assert refusal(path).reason == 'damaged'
 
