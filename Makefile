@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 # A file per set of extras says that it is installed; a change of what is needed installs again.
 NEEDS := pyproject.toml setup.cfg constraints.txt
 
-.PHONY: help demo demo-quick test lint docs notebooks scatter clean
+.PHONY: help demo demo-quick test coverage lint docs notebooks scatter clean
 
 help:
 	@echo 'make demo        install, train on real data, write report/index.html (under 5 minutes after the install)'
 	@echo 'make test        install, check style, run all tests'
 	@echo 'make demo-quick  the demo with one epoch of everything: does it run?'
+	@echo 'make coverage    the tests, and which lines of the package they leave out'
 	@echo 'make docs        install, build docs/_build/index.html; needs no network after the install'
 	@echo 'make notebooks   install, execute examples/notebooks in place (a few minutes)'
 	@echo 'make scatter     compile the optional torch_scatter (5 to 9 minutes)'
@@ -40,6 +41,9 @@ lint: $(VENV)/.test
 
 test: lint
 	$(BIN)/python -m pytest -n auto
+
+coverage: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term-missing:skip-covered
 
 $(VENV)/.docs: $(VENV)/.demo
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'

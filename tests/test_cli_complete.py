@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(('line', 'expected'), [
-    ('drin-pyg exp', ['explain']),
+    ('drin-pyg exp', ['explain', 'explore']),
     ('drin-pyg evaluate ', ['od[d', 'report/best', 'report/runs/a']),
     ('drin-pyg evaluate rep', ['report/best', 'report/runs/a']),
     ('drin-pyg evaluate od[', ['od[d']),
