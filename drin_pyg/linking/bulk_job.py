@@ -1,6 +1,5 @@
 r"""Bulk linking: parquet in, a folder of parquet out, in pieces that can be done in any order, anywhere, and twice."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from drin_pyg.files import content_key, digest_file, open_atomic, write_atomic
+from drin_pyg.files import content_key, digest_file, open_atomic, read_record, write_record
 from drin_pyg.linking.link_table import link_table, pa
 from drin_pyg.linking.linker import Linker, check_count
 
@@ -110,16 +109,16 @@ class BulkJob:
         path = self.out / JOB
         if path.is_file():
             try:
-                found = json.loads(path.read_text(encoding='utf-8'))
+                found = read_record(path, FORMAT)
             except ValueError as error:
-                raise ValueError(f"'{path}' is damaged: {error}; name another folder") from error
+                raise ValueError(f"'{path}' cannot be read: {error}; name another folder") from error
             if differs := [name for name in record if found.get(name) != record[name]]:
                 raise FileExistsError(f"'{self.out}' holds the links of another job (another {', '.join(differs)}); "
                                       f"name another folder")
         elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise FileExistsError(f"'{self.out}' is there, and no folder of links; name another folder")
         else:
-            write_atomic(path, json.dumps(record, indent=2).encode() + b'\n')
+            write_record(path, record)
         return [shard for shard in self.shards() if not self._is_done(shard)]
 
     def run(self, linker: Linker, shard: Shard) -> int:
@@ -159,7 +158,7 @@ class BulkJob:
                              f"see its column 'error'")
         total = sum(file['rows'] for file in files)
         record = {'format': FORMAT, 'rows': total, 'errors': errors, 'files': files}
-        write_atomic(self.out / FINISHED, json.dumps(record, indent=2).encode() + b'\n')
+        write_record(self.out / FINISHED, record)
         return total - errors, errors
 
     def _path(self, shard: Shard) -> Path:

@@ -112,7 +112,7 @@ def test_a_folder_of_something_else_is_left_alone(job, linker, tmp_path):
         with pytest.raises(FileExistsError, match='is there, and no folder of links; name another folder'):
             replace(job, out=out).begin()
     (job.out / '_job.json').write_text('{')
-    with pytest.raises(ValueError, match=r"_job.json' is damaged"):
+    with pytest.raises(ValueError, match=r"_job.json' cannot be read"):
         job.begin()
 
 
