@@ -122,8 +122,6 @@ def total(model: DRIN, terms: Terms, unread: frozenset[tuple[EdgeType, Part]] = 
     for key, value in terms.items():
         if key not in unread:
             kept[key[0]] = kept.get(key[0], 0) + value
-    if not kept:
-        return torch.zeros_like(next(iter(terms.values())))
     return model.combine(kept) if model.read_relations else sum(kept.values())
 
 

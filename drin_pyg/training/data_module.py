@@ -107,6 +107,3 @@ class CandidateDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> CandidateLoader:
         return self.loader('val', share=self._share)
-
-    def predict_dataloader(self) -> CandidateLoader:
-        return self.loader('test')

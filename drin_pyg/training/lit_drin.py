@@ -119,8 +119,5 @@ class LitDRIN(L.LightningModule):
         self.log('val_mrr', metrics.mrr, prog_bar=True, sync_dist=True)
         self.log('val_top1', metrics.hits[1], prog_bar=True, sync_dist=True)
 
-    def predict_step(self, batch: HeteroData, batch_idx: int) -> Tensor:
-        return self(batch)
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.lr)

@@ -2,13 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from drin_pyg.datasets import PictureError
+from drin_pyg.datasets import Picture, PictureError
 from drin_pyg.evaluation import evaluate_scores
 from drin_pyg.explore import Explorer
 from drin_pyg.explore.page import KINDS, find
 from drin_pyg.explore.view import graph_html, marked, mentions_html, ranking_html
 from drin_pyg.linking import Linker, calibrate
 from drin_pyg.training import Recipe, data_module, predict
+from drin_pyg.vocabulary import RELATIONS
 
 SWAN = 'A white bird with a long neck swam on the lake.'
 
@@ -140,6 +141,24 @@ def test_all_text_is_escaped(explorer, where):
         assert '<script' not in page
         assert '<img src=x' not in page
     assert 'alert' in graph_html(ranking, picked, {}) + ranking_html(ranking, picked)
+
+
+def test_a_picture_that_cannot_be_used_is_missing_as_it_was_for_the_model(explorer, tmp_path):
+    opened = explorer.open_row(int(explorer.data.split['test'][0]))
+    ranking = explorer.rank(opened)
+    picked = ranking.candidates[0].pair
+    assert 'no image' not in graph_html(ranking, picked, {})
+    ranking = replace(ranking, mention=replace(ranking.mention, pictures=(Picture(tmp_path / 'gone.png'), )))
+    assert 'no image' in graph_html(ranking, picked, {})
+
+
+def test_a_mention_that_is_not_in_its_sentence_is_not_marked(explorer):
+    opened = explorer.open('It swam on the lake.', 'bird')
+    assert marked(opened.mention) == ('It swam on the lake.', '', '')
+
+
+def test_relations_are_those_of_the_model(explorer):
+    assert explorer.relations == list(RELATIONS)
 
 
 def test_nothing_to_rank(explorer):

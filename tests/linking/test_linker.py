@@ -296,3 +296,18 @@ def test_a_mention_keeps_its_picture(linker, emoji_data):
     assert isinstance(mention, Mention)
     assert isinstance(link.mention.pictures[0], Picture)
     assert link.candidates[0].entity.id in mention.candidates
+
+
+def test_vector_edges_are_scored_by_the_forward_pass(emoji_data, picture):
+    torch.manual_seed(0)
+    model = DRIN(hidden_channels=16, vector_edges=True)
+    model(**forward_args(pair_graph(emoji_data.tables, 0, 0)))
+    linker = Linker(model, emoji_data)
+    mention = swan(emoji_data)
+    link = linker.link(mention.sentence, mention.surface, picture, mention.candidates, k=len(mention.candidates))
+    rows = emoji_data.entities.rows(mention.candidates)
+    tables = emoji_data.tables_of([mention])
+    with torch.no_grad():
+        expected = {mention.candidates[i]: float(model(**forward_args(pair_graph(tables, 0, int(row)))))
+                    for i, row in enumerate(rows)}
+    assert {c.entity.id: c.score for c in link.candidates} == pytest.approx(expected, abs=1e-4)

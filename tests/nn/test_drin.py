@@ -451,3 +451,9 @@ def test_without_entity_images_nobody_reads_them(world):
 def test_a_saved_model_keeps_its_dtype(tmp_path):
     make().double().save_pretrained(tmp_path)
     assert {value.dtype for value in DRIN.from_pretrained(tmp_path).state_dict().values()} == {torch.float64}
+
+
+@pytest.mark.parametrize('options', [{'edge_types': EDGE_TYPES[:2]}, {'read_relations': False}], ids=str)
+def test_images_that_nothing_reads_cannot_be_doubted(options):
+    with pytest.raises(ValueError, match='the score reads none'):
+        DRIN(WIDTHS, 4, doubt_images=True, **options)

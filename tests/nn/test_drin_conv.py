@@ -452,3 +452,8 @@ def test_gradients_are_the_same_in_every_process():
     runs = [subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True, check=True,
                            env={**os.environ, 'PYTHONHASHSEED': seed}).stdout for seed in ('1', '3', '4')]
     assert len(set(runs)) == 1
+
+
+def test_a_residual_layer_keeps_the_width():
+    with pytest.raises(ValueError, match=f'keeps the width of its vertices; got in_channels={D}, out_channels={D + 1}'):
+        DRINConv(D, D + 1, residual=True)

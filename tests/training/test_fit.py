@@ -12,6 +12,7 @@ from drin_pyg.nn.loss import margin_loss
 from drin_pyg.training.data_module import CandidateDataModule
 from drin_pyg.training.fit import fit, predict
 from drin_pyg.training.lit_drin import LitDRIN, batch_loss, score_batch
+from drin_pyg.training.recipe import Recipe
 from drin_pyg.vocabulary import IMAGE_IMAGE, MENTION_IMAGE
 from tests.training.tables import WIDTH, make_tables
 
@@ -310,3 +311,9 @@ def test_images_are_swapped_anew_every_epoch_in_training_alone(tmp_path):
     given = replace(candidates, weight={IMAGE_IMAGE: torch.zeros(candidates.num_pairs)})
     with pytest.raises(ValueError, match='image_image are given per pair'):
         CandidateDataModule(tables, given, split, swap_images=0.5)
+
+
+def test_a_recipe_names_its_relations():
+    tables, candidates, split = make_tables()
+    recipe = Recipe(model={'hidden_channels': 8, 'relations': [IMAGE_IMAGE[1]]}, warm_start=False)
+    assert recipe.build(tables, candidates, split['train'], 0).edge_types == [IMAGE_IMAGE]
