@@ -83,7 +83,7 @@ def fit(
     last = folder / 'checkpoints' / 'last.ckpt'
     if last.exists() and not resume:
         raise FileExistsError(f"'{folder}' already holds a training run; resume it or name another folder")
-    L.seed_everything(seed, verbose=False)
+    torch.manual_seed(seed)  # and not Python's `random` too, from which PyG draws names of generated code
     with torch.no_grad():  # lazy sizes need a batch before an optimizer can hold the parameters
         score_batch(model, next(iter(data.loader('val'))))
     checkpoint = ModelCheckpoint(last.parent, 'best', monitor='val_mrr', mode='max', enable_version_counter=False)
