@@ -233,11 +233,15 @@ def launch(
     page = make_page(explorer, title).queue(max_size=64, default_concurrency_limit=1, api_open=False)
     theme = gr.themes.Base(primary_hue='blue', neutral_hue='stone', radius_size='lg', font=FONTS,
                            font_mono=['ui-monospace', 'Menlo', 'Consolas', 'monospace'])
-    _, address, _ = page.launch(
-        server_name=host, server_port=port, inbrowser=open_browser, share=False, prevent_thread_lock=True, quiet=True,
-        max_file_size=MAX_UPLOAD, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False,
-        mcp_server=False, pwa=False, show_error=False, theme=theme,
-        css=(Path(__file__).parent / 'templates' / 'explore.css').read_text(encoding='utf-8'))
+    try:
+        _, address, _ = page.launch(
+            server_name=host, server_port=port, inbrowser=open_browser, share=False, prevent_thread_lock=True,
+            quiet=True, max_file_size=MAX_UPLOAD, footer_links=[], run_history=False, enable_monitoring=False,
+            ssr_mode=False, mcp_server=False, pwa=False, show_error=False, theme=theme,
+            css=(Path(__file__).parent / 'templates' / 'explore.css').read_text(encoding='utf-8'))
+    except OSError as error:
+        place = 'any port' if port is None else f'port {port}'
+        raise OSError(f"The page cannot listen on {place} of '{host}'; name another port or address") from error
     print(f'{title}: {address} (stop with Ctrl+C)', flush=True)
     if host not in (LOOPBACK, 'localhost', '::1'):
         print('Whoever can reach this address can use the model and read the data.', flush=True)

@@ -17,6 +17,7 @@ from drin_pyg.training import load_run
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 SWAN = 'A white bird with a long neck swam on the lake.'
+EXPLORE = [sys.executable, '-W', 'ignore', '-m', 'drin_pyg', 'explore']
 PATIENCE = 30_000  # milliseconds to wait for anything, on a busy machine
 
 
@@ -30,8 +31,7 @@ def address(run_folder, tmp_path_factory):
     with socket.socket() as free:
         free.bind((LOOPBACK, 0))
         port = free.getsockname()[1]
-    command = [sys.executable, '-W', 'ignore', '-c', 'from drin_pyg.cli import main; main()', 'explore', str(folder),
-               '--port', str(port), '-q']
+    command = [*EXPLORE, str(folder), '--port', str(port), '-q']
     uploads = tmp_path_factory.mktemp('uploads')
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
                           env={**os.environ, 'GRADIO_TEMP_DIR': str(uploads)}) as server:
@@ -224,6 +224,14 @@ def test_listens_on_this_computer_only(address):
     with socket.socket() as client:
         client.settimeout(5)
         assert client.connect_ex((own, port)) != 0
+
+
+def test_a_port_that_is_taken(address, run_folder):
+    port = address.rsplit(':', 1)[1].strip('/')
+    result = subprocess.run([*EXPLORE, str(run_folder), '--port', port, '-q'], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr == f"drin-pyg: The page cannot listen on port {port} of '{LOOPBACK}'; name another port or " \
+                            f"address\n"
 
 
 def test_a_large_upload_is_refused(address):
