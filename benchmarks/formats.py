@@ -1,6 +1,5 @@
 r"""Every format that the package reads: a small valid example of each, and code that reads and checks it."""
 
-import io
 import json
 import sys
 from collections.abc import Callable
@@ -30,20 +29,13 @@ from drin_pyg.training import Recipe, load_run
 from drin_pyg.training.checkpoint_file import CheckpointFile, read_checkpoint
 from drin_pyg.training.run import read_curve, save_run
 from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
+from picture_formats import PICTURES, read_picture, write_picture
 from synthetic import make_candidates, make_sides
 from tests.datasets import layouts
 from tests.evaluation.published_reference import write_folder
 
 WIDTHS = {MENTION_TEXT: 7, MENTION_IMAGE: 20, ENTITY_TEXT: 7, ENTITY_IMAGE: 20}  # of `make_sides` at SCALE
 SCALE = 0.01
-# Name of a format of Pillow's, and how it is written; colour modes that it can hold.
-PICTURES = {
-    'png': ('RGBA', 'P', 'L', 'I;16', '1'), 'jpeg': ('RGB', 'L', 'CMYK'), 'webp': ('RGB', 'RGBA'), 'gif': ('P', 'L'),
-    'bmp': ('RGB', 'P', '1'), 'tiff': ('RGB', 'RGBA', 'L', 'I;16', 'CMYK', 'YCbCr'), 'ico': ('RGBA', ),
-    'ppm': ('RGB', 'L'),
-    'avif': ('RGB', 'RGBA'), 'jpeg2000': ('RGB', 'L'), 'tga': ('RGB', 'RGBA'), 'pcx': ('RGB', 'P'), 'dds': ('RGBA', ),
-    'sgi': ('RGB', ), 'icns': ('RGBA', ), 'mpo': ('RGB', ), 'qoi': ('RGBA', ),
-}
 
 
 class Format(NamedTuple):
@@ -309,48 +301,6 @@ def read_lines(folder: Path) -> None:
                 assert len(record['error']) < 5000, 'an error is long'
             else:
                 assert all(candidate.score == candidate.score for candidate in link.candidates), 'a score is NaN'
-
-
-def write_picture(name: str) -> Callable[[Path], None]:
-    r"""Writes real pictures, each in one of the colour modes of a format."""
-    def write(folder: Path) -> None:
-        cells = [mention.pictures[0].open() for mention in EmojiMEL().mentions[::700]]
-        for i, mode in enumerate(PICTURES[name]):
-            cell = cells[i % len(cells)]
-            if mode == 'RGBA':
-                cell.putalpha(cell.convert('L'))
-            image = cell.convert('L').convert('I').point(lambda v: v * 257).convert(mode) if mode == 'I;16' \
-                else cell.convert(mode)
-            more = {}
-            if name in ('gif', 'webp', 'tiff', 'mpo', 'png', 'avif') and i == 0:
-                more = {'save_all': True, 'append_images': [image.rotate(90), image.rotate(180)]}
-            if name == 'tiff':
-                more['compression'] = ('tiff_lzw', 'tiff_deflate', 'packbits', None, 'tiff_adobe_deflate', 'jpeg')[i]
-            if name == 'jpeg':
-                more |= {'exif': _turned(), 'progressive': i % 2 == 0}
-            if name in ('png', 'webp') and i == 0:
-                more['exif'] = _turned()
-            content = io.BytesIO()
-            image.save(content, name, **more)
-            (folder / f'{i}.{name}').write_bytes(content.getvalue())
-    return write
-
-
-def _turned() -> bytes:
-    from PIL import Image
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    exif[0x010e] = 'A drawing'
-    return exif.tobytes()
-
-
-def read_picture(place: Path) -> None:
-    from drin_pyg.datasets import Picture
-    for path in [place] if place.is_file() else sorted(place.iterdir()):
-        image = Picture(path).open()
-        assert image.mode == 'RGB'
-        assert min(image.size) > 0
-        image.getextrema()
 
 
 def records(write: Callable[..., object], *arguments, damaged: tuple[str, ...] = ('*.*', ), share: float = 1) -> Format:
