@@ -1,10 +1,12 @@
 """Fixtures that several folders share."""
 
 import os
+import sys
 
 # Nothing in the tests may reach a model hub.
 os.environ['HF_HUB_OFFLINE'] = '1'
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -19,3 +21,22 @@ QUIET = {'deadline': None, 'suppress_health_check': [HealthCheck.too_slow, Healt
 settings.register_profile('suite', derandomize=True, database=None, max_examples=40, **QUIET)
 settings.register_profile('thorough', database=None, max_examples=1000, print_blob=True, **QUIET)
 settings.load_profile('suite')
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Fixtures start as the test does, wherever in the order it is drawn: what one draws is no other's business."""
+    begin_afresh()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    begin_afresh()
+
+
+def begin_afresh():
+    torch.manual_seed(0)
+    # PyG names the code of a `Sequential` by a number from Python's `random` and takes what has that name already:
+    # after the same seed, of another test or of a library, that is another model's.
+    for name in [name for name in sys.modules if name.startswith('torch_geometric.nn.sequential_')]:
+        del sys.modules[name]
