@@ -59,7 +59,7 @@ def read_rows(folder: Path) -> str:
 
 def read_study(folder: Path) -> str:
     check_results(folder)
-    return ''.join(to_json(read_result(path.parent)) for path in sorted(folder.glob('runs/*/*/result.json')))
+    return ''.join(to_json(read_result(path.parent)[0]) for path in sorted(folder.glob('runs/*/*/result.json')))
 
 
 def damages(size: int, flips: int, cuts: int, rng: random.Random) -> list[tuple[str, int, int]]:

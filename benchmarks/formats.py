@@ -16,19 +16,21 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))  # the tests, which wr
 from drin_pyg.datasets import DRINPreprocessed, EmojiMEL, PictureError, WikiMELText, open_dataset
 from drin_pyg.datasets.gzip_lines import read_gzip_lines
 from drin_pyg.evaluation.parity import published_parity
+from drin_pyg.experiments import Study, StudyTable, Variant
 from drin_pyg.features import Candidates, encode_folder, load_tables
 from drin_pyg.features.feature_table import FeatureTable, FeatureTableWriter
 from drin_pyg.features.preprocessed import preprocessed_tables
 from drin_pyg.features.side_tables import pair_tables
-from drin_pyg.files import SHA256
+from drin_pyg.files import SHA256, fingerprint, write_record
 from drin_pyg.graph import candidate_batch, forward_args
-from drin_pyg.linking import CandidateScorer, EntityIndex, Linker, LinkError
+from drin_pyg.linking import CandidateScorer, EntityIndex
 from drin_pyg.linking.calibration import Calibration
 from drin_pyg.nn import DRIN
 from drin_pyg.training import Recipe, load_run
 from drin_pyg.training.checkpoint_file import CheckpointFile, read_checkpoint
 from drin_pyg.training.run import read_curve, save_run
 from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
+from link_formats import read_lines, read_links, read_mentions, write_lines, write_links, write_mentions
 from picture_formats import PICTURES, read_picture, write_picture
 from synthetic import make_candidates, make_sides
 from tests.datasets import layouts
@@ -273,34 +275,24 @@ def read_settings(folder: Path) -> None:
     assert isinstance(recipe.lr, int | float)
 
 
-LINES = [{'sentence': 'From Paris to Lyon.', 'mention': 'Paris', 'start': 5, 'end': 10, 'id': 'a'},
-         {'sentence': 'A lake at dawn', 'mention': 'lake', 'candidates': ['Q1', 'Q2'], 'captions': ['a boat']},
-         {'sentence': 'The tower', 'mention': 'tower', 'images': ['picture.png'], 'candidates': ['Q3', 'Q1']}]
+def write_study(folder: Path) -> None:
+    r"""Two runs of a study."""
+    for name, rank in (('base', 1.0), ('other', 2.0)):
+        run = folder / 'runs' / name / 'seed0'
+        run.mkdir(parents=True)
+        save_file({'val': torch.tensor([1.0, 2.0]), 'test': torch.tensor([1.0, rank, float('inf')])},
+                  run / 'ranks.safetensors')
+        write_record(run / 'result.json', {'seconds': 1.5, 'parameters': 10, 'files': {
+            'ranks.safetensors': fingerprint(run / 'ranks.safetensors')}})
 
 
-@lru_cache
-def linker(folder: Path) -> Linker:
-    r"""A linker over a handful of entities, untrained."""
-    data = load_tables(folder / 'linked' / 'tables')
-    torch.manual_seed(0)
-    return Linker(DRIN({t: x.size(1) for t, x in data.tables.x.items()}, 8), data)
-
-
-def write_lines(folder: Path) -> None:
-    (folder / 'linked').mkdir()
-    write_tables(folder / 'linked')
-    layouts.write_lines(folder / 'lines.jsonl', *LINES)
-    layouts.draw(folder, 'picture.png')
-
-
-def read_lines(folder: Path) -> None:
-    with open(folder / 'lines.jsonl', 'rb') as lines:
-        for link in linker(folder).link_many((line for line in lines if line.strip()), on_error='yield', folder=folder):
-            record = json.loads(json.dumps(link.to_dict()))
-            if isinstance(link, LinkError):
-                assert len(record['error']) < 5000, 'an error is long'
-            else:
-                assert all(candidate.score == candidate.score for candidate in link.candidates), 'a score is NaN'
+def read_study(folder: Path) -> None:
+    variants = [Variant(name) for name in ('base', 'other')]
+    table = StudyTable.read(Study('study', 'Which?', tuple(variants), 'base'), {
+        variant.name: [folder / 'runs' / variant.name / 'seed0'] for variant in variants})
+    assert all(0 <= row['top1'] <= 1 and 0 <= row['mrr'] <= 1 for row in table.rows())
+    assert table.markdown()
+    assert table.format()
 
 
 def records(write: Callable[..., object], *arguments, damaged: tuple[str, ...] = ('*.*', ), share: float = 1) -> Format:
@@ -331,7 +323,12 @@ FORMATS: dict[str, Format] = {
     'index': Format(unsigned(write_index), read_index, ('index/*', ), 2),
     'run': Format(unsigned(write_run), read_run, ('run/*.*', 'run/model/*'), 1),
     'recipe': Format(write_settings, read_settings, share=2),
+    'study': Format(unsigned(write_study), read_study, ('runs/*/*/*', )),
+    'study with digests': Format(write_study, read_study, ('runs/*/*/*', ), 0.3),
     'lines to link': Format(write_lines, read_lines, ('*.jsonl', '*.png'), 0.3),
+    'table to link': Format(write_mentions, read_mentions, ('*.parquet', ), 2),
+    'links under way': Format(unsigned(write_links), read_links, ('links/*', ), 0.3,
+                              errors=(ValueError, FileNotFoundError, FileExistsError)),
     **{name: Format(write_picture(name), read_picture, share=4 if name in ('png', 'jpeg', 'webp', 'gif', 'tiff')
                     else 0.5 if name in ('dds', 'icns', 'avif') else 1.5, alone=True) for name in PICTURES},
 }

@@ -161,7 +161,8 @@ def work(pipe: Connection, other: Connection, name: str, place: Path, seed: int,
     shutil.rmtree(case, ignore_errors=True)
     shutil.copytree(example, case)
     own.read(case)
-    files = sorted(path.relative_to(case) for pattern in own.damaged for path in case.glob(pattern) if path.is_file())
+    files = sorted(path.relative_to(example) for pattern in own.damaged for path in example.glob(pattern)
+                   if path.is_file())
     content = {path: (example / path).read_bytes() for path in files}
     limit = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize() + int(memory * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -10,7 +10,8 @@ import numpy as np
 from drin_pyg.evaluation import paired_test
 from drin_pyg.experiments.run_variant import RANKS, RESULT, VAL
 from drin_pyg.experiments.variant import Study, Variant
-from drin_pyg.files import check_file, read_record
+from drin_pyg.files import check_file, own_file, read_record
+from drin_pyg.linking.tensor_file import map_tensors
 
 COLUMNS = ('variant', 'condition', 'seeds', 'top1', 'error', 'seed_error', 'mrr', 'val_top1', 'difference',
            'difference_error', 'p', 'q', 'parameters', 'seconds')
@@ -94,13 +95,19 @@ class StudyTable:
         Args:
             study: The study.
             folders: Variant name to the folder of each seed.
-        """
-        from safetensors.numpy import load_file
 
-        lines = []
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If a run is not what was written, or not of the same mentions as the others, naming its folder.
+        """
+        lines, sizes = [], {}
         for variant in study.variants:
-            facts = [read_result(folder) for folder in folders[variant.name]]
-            ranks = [load_file(folder / RANKS) for folder in folders[variant.name]]
+            facts, ranks = zip(*map(read_result, folders[variant.name]), strict=True)
+            for folder, of_seed in zip(folders[variant.name], ranks, strict=True):
+                if of_seed.keys() != ranks[0].keys() or any(sizes.setdefault(name, rank.size) != rank.size
+                                                            for name, rank in of_seed.items()):
+                    raise ValueError(f"The run in '{folder}' was tested on other mentions than the others; remove that "
+                                     f"folder to have it run again")
             val = float(np.mean([np.mean(rank[VAL] <= 1) for rank in ranks]))
             for condition in (name for name in sorted(ranks[0]) if name != VAL):
                 rank = np.stack([of_seed[condition] for of_seed in ranks])  # [S, M]
@@ -175,20 +182,32 @@ class StudyTable:
         return '\n'.join([f'{self.study.name}: {self.study.question}', *lines])
 
 
-def read_result(folder: Path) -> dict[str, Any]:
+def read_result(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     r"""What :func:`run_variant` wrote of a run.
 
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The record of the run, and the rank of each answer, ``[M]``, by condition.
+
     Raises:
-        ValueError: If that, or its ranks, are not what was written, naming the folder.
+        FileNotFoundError: If a file is missing.
+        ValueError: If one is not what was written, naming the folder.
     """
     try:
         facts = read_record(folder / RESULT)
         for name, known in facts.get('files', {}).items():  # earlier versions knew no files
-            check_file(folder / Path(name).name, known)
-    except ValueError as error:
-        raise ValueError(f"The run in '{folder}' is damaged: {error}; remove that folder to have it run again") \
-            from error
-    return facts
+            check_file(own_file(folder, name), known)
+        ranks = {name: rank.numpy() for name, rank in map_tensors(own_file(folder, RANKS)).items()}
+        if VAL not in ranks or not all(rank.ndim == 1 and rank.size and (rank >= 1).all() for rank in ranks.values()):
+            raise ValueError('its ranks are none')
+        if not all(type(value) in (int, float) for value in (facts['seconds'], facts.get('parameters', 0))):
+            raise ValueError('its figures are no numbers')
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"The run in '{folder}' is damaged: {str(error)[:1000]}; remove that folder to have it run "
+                         f"again") from error
+    return facts, ranks
 
 
 def p_value(p: float | None) -> str:

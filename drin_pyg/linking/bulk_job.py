@@ -1,14 +1,15 @@
 r"""Bulk linking: parquet in, a folder of parquet out, in pieces that can be done in any order, anywhere, and twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from drin_pyg.files import content_key, digest_file, open_atomic, read_record, write_record
-from drin_pyg.linking.link_table import link_table, pa
+from drin_pyg.files import claim, content_key, digest_file, open_atomic, read_record, write_record
+from drin_pyg.linking.link_table import LINKS, link_table, pa
 from drin_pyg.linking.linker import Linker, check_count
 
 import pyarrow.parquet as pq  # isort: skip - after the module that says how to install it
@@ -36,6 +37,11 @@ class Shard:
     start: int
     stop: int
     first: int
+
+    @property
+    def rows(self) -> int:
+        """How many mentions it has."""
+        return self.stop - self.start
 
 
 @dataclass(frozen=True)
@@ -98,12 +104,22 @@ class BulkJob:
                 first += rows
         return shards
 
-    def begin(self) -> list[Shard]:
-        r"""Writes down what the job is, and returns the shards that are not there yet.
+    @contextmanager
+    def begin(self) -> Iterator[list[Shard]]:
+        r"""Writes down what the job is, and keeps its folder to this process and those that it starts.
+
+        Yields:
+            The shards that are not there yet. Files that are there are read whole: a damaged one is written again.
 
         Raises:
+            BlockingIOError: If another process does this job.
             FileExistsError: If the folder holds anything but an unfinished or finished part of this job.
         """
+        self._settle()
+        with claim(self.out):
+            yield [shard for shard in self.shards() if self._read(shard) is None]
+
+    def _settle(self) -> None:
         record = {'format': FORMAT, 'run': self.key, 'k': self.k, 'shard': self.shard,
                   'input': [[path.name, digest_file(path)] for path in self.files()]}
         path = self.out / JOB
@@ -119,7 +135,6 @@ class BulkJob:
             raise FileExistsError(f"'{self.out}' is there, and no folder of links; name another folder")
         else:
             write_record(path, record)
-        return [shard for shard in self.shards() if not self._is_done(shard)]
 
     def run(self, linker: Linker, shard: Shard) -> int:
         r"""Links one shard and writes its file.
@@ -128,10 +143,13 @@ class BulkJob:
             How many mentions it has.
 
         Raises:
-            ValueError: If a mention cannot be linked, and ``on_error`` is ``"raise"``.
+            ValueError: If the file cannot be read, or a mention not be linked and ``on_error`` is ``"raise"``.
         """
-        table = _read_group(shard.path, shard.group).slice(shard.start, shard.stop - shard.start)
-        links = link_table(linker, table, self.k, first=shard.first, folder=self.folder, on_error=self.on_error)
+        table = _read_group(shard.path, shard.group).slice(shard.start, shard.rows)
+        try:
+            links = link_table(linker, table, self.k, first=shard.first, folder=self.folder, on_error=self.on_error)
+        except ValueError as error:
+            raise ValueError(f"'{shard.path}' cannot be linked: {str(error)[:1000]}") from error
         with open_atomic(self._path(shard)) as file:
             pq.write_table(links, file, compression='zstd', write_page_checksum=True)
         return links.num_rows
@@ -148,11 +166,10 @@ class BulkJob:
         """
         files, errors = [], 0
         for shard in self.shards():
-            if not self._is_done(shard):
+            if (links := self._read(shard)) is None:
                 raise FileNotFoundError(f"'{self._path(shard)}' is missing or damaged; run the job again")
-            reasons = _open(self._path(shard)).read(columns=['error'])['error']
-            errors += len(reasons) - reasons.null_count
-            files.append({'name': self._path(shard).name, 'rows': len(reasons)})
+            errors += shard.rows - links['error'].null_count
+            files.append({'name': self._path(shard).name, 'rows': shard.rows})
         if errors and self.on_error == 'raise':
             raise ValueError(f"'{self.out}' has {errors} mentions that an earlier start could not link and left out; "
                              f"see its column 'error'")
@@ -164,24 +181,40 @@ class BulkJob:
     def _path(self, shard: Shard) -> Path:
         return self.out / f'part-{shard.number:07d}.parquet'
 
-    def _is_done(self, shard: Shard) -> bool:
+    def _read(self, shard: Shard) -> pa.Table | None:
+        """The links of a shard; None if they are not there, not ours, or damaged, and to be written again."""
         path = self._path(shard)
         try:
-            return path.is_file() and _open(path).metadata.num_rows == shard.stop - shard.start
-        except ValueError:  # not ours, or damaged: written again
-            return False
+            links = _read(path) if path.is_file() else None
+        except ValueError:
+            return None
+        return links if links is not None and links.num_rows == shard.rows and links.schema == LINKS else None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"'{path}' is no readable parquet file: {str(error)[:1000]}") from error
 
 
 def _open(path: Path) -> pq.ParquetFile:
-    try:
+    with _naming(path):
         return pq.ParquetFile(path, page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"'{path}' is no readable parquet file: {error}") from error
+
+
+def _read(path: Path) -> pa.Table:
+    file = _open(path)
+    with _naming(path):
+        return file.read()
 
 
 @lru_cache(maxsize=1)  # the next shard is mostly of the same row group
 def _read_group(path: Path, group: int) -> pa.Table:
-    return _open(path).read_row_group(group)
+    file = _open(path)
+    with _naming(path):
+        return file.read_row_group(group)
 
 
 def run_key(run: Path) -> str:
@@ -199,9 +232,9 @@ def link_locally(job: BulkJob, make_linker: Callable[[], Linker], progress: Call
         make_linker: Makes the linker.
         progress: Told of the mentions of each shard, also of those that were there.
     """
-    left = job.begin()
-    progress(sum(shard.stop - shard.start for shard in job.shards()) - sum(shard.stop - shard.start for shard in left))
-    if left:
-        linker = make_linker()
-        for shard in left:
-            progress(job.run(linker, shard))
+    with job.begin() as left:
+        progress(sum(shard.rows for shard in job.shards()) - sum(shard.rows for shard in left))
+        if left:
+            linker = make_linker()
+            for shard in left:
+                progress(job.run(linker, shard))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from drin_pyg.linking.bulk_job import BulkJob
+from drin_pyg.linking.bulk_job import BulkJob, Shard
 from drin_pyg.linking.index_folder import MANIFEST
 from drin_pyg.linking.linker import INDEX, Linker
 from drin_pyg.nn import DRIN
@@ -63,6 +63,7 @@ def link_on_ray(job: BulkJob, make_linker: Callable[[], Linker], progress: Calla
         workers: Actors; by default one for each processor of the Ray that is there, or of this machine.
 
     Raises:
+        BlockingIOError: If another process does this job.
         ImportError: If Ray is not installed.
         ValueError: As :meth:`BulkJob.run`; shards that are done stay.
     """
@@ -71,10 +72,14 @@ def link_on_ray(job: BulkJob, make_linker: Callable[[], Linker], progress: Calla
         import ray.data
     except ImportError as error:
         raise ImportError("The engine 'ray' needs Ray Data; install it with `pip install 'drin_pyg[ray]'`") from error
-    left = job.begin()
-    progress(sum(shard.stop - shard.start for shard in job.shards()) - sum(shard.stop - shard.start for shard in left))
-    if not left:
-        return
+    with job.begin() as left:
+        progress(sum(shard.rows for shard in job.shards()) - sum(shard.rows for shard in left))
+        if left:
+            _link(ray, job, left, make_linker, progress, workers)
+
+
+def _link(ray, job: BulkJob, left: list[Shard], make_linker: Callable[[], Linker], progress: Callable[[int], object],
+          workers: int | None) -> None:
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
     own = not ray.is_initialized()
     if own and 'RAY_ADDRESS' in os.environ:

@@ -3,16 +3,18 @@ import io
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from drin_pyg.evaluation import paired_test
 from drin_pyg.experiments import Study, StudyTable, Variant
 from drin_pyg.experiments.table import NOTHING, Line, p_value
 from drin_pyg.experiments.write_study import curves, write_study
 
+STUDY = Study('things', 'Which thing?', (Variant('base'), Variant('other')), 'base')
+
 
 @pytest.fixture
-def table(tmp_path):
+def folders(tmp_path):
     """Two variants, two seeds, five mentions; the second is also tested under another condition."""
     ranks = {
         'base': [[1, 2, 1, np.inf, 1], [1, 1, 1, np.inf, 1]],
@@ -27,8 +29,12 @@ def table(tmp_path):
             save_file({'test': np.array(rank, float), 'val': np.array([1.0, 2, 1, 1]), **more},
                       folder / 'ranks.safetensors')
             (folder / 'result.json').write_text('{"seconds": 2.0, "parameters": 10}')
-    study = Study('things', 'Which thing?', (Variant('base'), Variant('other')), 'base')
-    return StudyTable.read(study, folders)
+    return folders
+
+
+@pytest.fixture
+def table(folders):
+    return StudyTable.read(STUDY, folders)
 
 
 def test_figures_by_hand(table):
@@ -96,3 +102,29 @@ def test_curves_have_a_panel_for_each_training_and_a_line_for_each_system():
 @pytest.mark.parametrize(('p', 'expected'), [(None, NOTHING), (0.0002, '< .001'), (0.0312, '.031'), (1.0, '1.000')])
 def test_p_value(p, expected):
     assert p_value(p) == expected
+
+
+@pytest.mark.parametrize(('file', 'content', 'message'), [
+    ('result.json', b'{"parameters": 10}', "'seconds'"),
+    ('result.json', b'{"seconds": "long"}', 'its figures are no numbers'),
+    ('result.json', b'{"seconds": 1, "files": {"../x": {}}}', "'../x' names no file"),
+    ('result.json', b'[]', 'no JSON object'),
+    ('ranks.safetensors', b'rank', 'no readable tensor file'),
+    ('ranks.safetensors', save({'test': np.ones(5)}), 'its ranks are none'),
+    ('ranks.safetensors', save({'test': np.zeros(5), 'val': np.ones(4)}), 'its ranks are none'),
+    ('ranks.safetensors', save({'test': np.full(5, np.nan), 'val': np.ones(4)}), 'its ranks are none'),
+    ('ranks.safetensors', save({'test': np.ones(4), 'val': np.ones(4)}), 'tested on other mentions'),
+    ('ranks.safetensors', save({'val': np.ones(4)}), 'tested on other mentions'),
+])
+def test_a_run_that_is_not_what_was_written_is_named(folders, file, content, message):
+    folder = folders['base'][1]
+    (folder / file).write_bytes(content)
+    with pytest.raises(ValueError, match=f"The run in '{folder}' .*{message}.*remove that folder"):
+        StudyTable.read(STUDY, folders)
+
+
+def test_a_missing_file_is_named(folders):
+    path = folders['other'][0] / 'ranks.safetensors'
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=f"'{path}' is missing"):
+        StudyTable.read(STUDY, folders)

@@ -47,6 +47,11 @@ def job(source, indexed, tmp_path):
     return BulkJob(source[0], tmp_path / 'links', run_key(indexed), shard=8)
 
 
+def enter(job):
+    with job.begin() as left:
+        return left
+
+
 def same_links(one, other):
     """Float sums follow the shapes of batches, so scores may differ in their last bits."""
     assert one.schema == other.schema
@@ -81,16 +86,22 @@ def test_links_are_those_of_the_whole_table(job, source, linker):
 def test_a_job_goes_on_with_what_is_missing(job, linker):
     link_locally(job, lambda: linker, lambda rows: None)
     before = {path: path.read_bytes() for path in job.out.glob('*.parquet')}
-    missing, cut = (job.out / f'part-000000{number}.parquet' for number in (2, 5))
+    missing, cut, flipped = (job.out / f'part-000000{number}.parquet' for number in (2, 5, 6))
     missing.unlink()
     cut.write_bytes(before[cut][:-20])
+    flipped.write_bytes(before[flipped][:40] + bytes([before[flipped][40] ^ 1]) + before[flipped][41:])
     with pytest.raises(FileNotFoundError, match=r'part-0000002.parquet. is missing or damaged; run the job again'):
         job.finish()
-    assert [shard.number for shard in job.begin()] == [2, 5]
-    times = {path: path.stat().st_mtime_ns for path in before if path not in (missing, cut)}
+    (job.out / '.part-0000002.parquet.1.tmp').touch()  # of a process that was killed
+    with job.begin() as left:
+        assert [shard.number for shard in left] == [2, 5, 6]
+        with pytest.raises(BlockingIOError, match='Another process is writing to'):
+            link_locally(job, lambda: linker, lambda rows: None)
+    assert {path.name[0] for path in job.out.iterdir()} == {'p', '_'}
+    times = {path: path.stat().st_mtime_ns for path in before if path not in (missing, cut, flipped)}
     told = []
     link_locally(job, lambda: linker, told.append)
-    assert told == [50 - 4 - 8, 4, 8]
+    assert told == [50 - 4 - 8 - 8, 4, 8, 8]
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert {path: path.read_bytes() for path in before} == before  # the same bytes again
     assert job.finish() == (50, 0)
@@ -100,20 +111,20 @@ def test_a_job_goes_on_with_what_is_missing(job, linker):
 
 
 def test_a_folder_of_something_else_is_left_alone(job, linker, tmp_path):
-    job.begin()
+    enter(job)
     for other, what in ((replace(job, k=3), 'k'), (replace(job, key='x'), 'run'), (replace(job, shard=9), 'shard'),
                         (replace(job, source=job.source / 'a.parquet'), 'input')):
         with pytest.raises(FileExistsError, match=rf'holds the links of another job \(another {what}\); name another'):
-            other.begin()
-    assert replace(job, on_error='yield').begin()  # what was done is the same
+            enter(other)
+    assert enter(replace(job, on_error='yield'))  # what was done is the same
     (tmp_path / 'letters').mkdir()
     (tmp_path / 'letters' / 'dear.txt').touch()
     for out in (tmp_path / 'letters', tmp_path / 'letters' / 'dear.txt'):
         with pytest.raises(FileExistsError, match='is there, and no folder of links; name another folder'):
-            replace(job, out=out).begin()
+            enter(replace(job, out=out))
     (job.out / '_job.json').write_text('{')
     with pytest.raises(ValueError, match=r"_job.json' cannot be read"):
-        job.begin()
+        enter(job)
 
 
 def test_what_cannot_be_linked(job, linker, source, tmp_path):
@@ -122,7 +133,7 @@ def test_what_cannot_be_linked(job, linker, source, tmp_path):
     path = tmp_path / 'mentions.parquet'
     pq.write_table(pa.Table.from_pylist(table), path)
     job = replace(job, source=path)
-    with pytest.raises(ValueError, match='Record 11: The mention is empty'):
+    with pytest.raises(ValueError, match=r"mentions.parquet' cannot be linked: Record 11: The mention is empty"):
         link_locally(job, lambda: linker, lambda rows: None)
     assert [file.name for file in job.out.glob('*.parquet')] == ['part-0000000.parquet']
     lenient = replace(job, on_error='yield')
@@ -139,7 +150,7 @@ def test_input_that_is_none(job, tmp_path):
     (tmp_path / 'empty').mkdir()
     for place in (tmp_path / 'nowhere.parquet', tmp_path / 'empty'):
         with pytest.raises(FileNotFoundError, match='is no parquet file and no folder of some'):
-            replace(job, source=place).begin()
+            enter(replace(job, source=place))
     broken = tmp_path / 'broken.parquet'
     broken.write_text('PAR1')
     with pytest.raises(ValueError, match=r"broken.parquet' is no readable parquet file"):
