@@ -4,11 +4,13 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 LOCK = '.lock'
 SHA256 = 'sha256'
 LONGEST_NAME = 255  # bytes; the system raises what is no word about the folder
+TEMPORARY = re.compile(r'\.(.+)\.[0-9a-f]{32}\.tmp')  # of a name; see `temporary_name`
+SHORT_WRITE = re.compile(r'\d+ requested and \d+ written')  # NumPy's word for a full disk
 READ_AT_ONCE = 2**28  # bytes of a file up to which its digest is compared whenever it is opened: about half a second
 
 
@@ -27,18 +31,23 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # NumPy's
+        if error.errno is None and SHORT_WRITE.search(str(error)):
             raise OSError(f"'{path}' could not be written whole ({error}); is the disk full?") from error
-        if error.filename is None:
+        if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def temporary_name(path: Path) -> Path:
+    r"""A name beside a path that no other process has, on other machines either, until what is there is renamed."""
+    return path.with_name(f'.{path.name}.{uuid4().hex}.tmp')
 
 
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
     r"""A file to write to under a temporary name, which is renamed once all is written; removed on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    temporary = temporary_name(path)
     try:
         with naming(path), open(temporary, 'wb') as file:
             yield file
@@ -84,11 +93,12 @@ def claim(folder: Path, wait: bool = False, inside: Iterable[str] = ()) -> Itera
                               f"folder") from None
 
 
-def remove_leftovers(folder: Path, name: str = '*') -> None:
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
     r"""Removes what killed processes left of a file in a folder, of any file by default. Only for who keeps others
     from writing there."""
-    for path in folder.glob(f'.{name}.*.tmp'):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in folder.glob('.*.tmp'):
+        if (left := TEMPORARY.fullmatch(path.name)) and name in (None, left[1]):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def cache_folder() -> Path:
@@ -98,7 +108,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'drin_pyg'
 
 
-def content_key(parts: Iterable[str | bytes]) -> str:
+def content_key(parts: Iterable[str | bytes | memoryview]) -> str:
     r"""A digest of the parts and of where each ends."""
     digest = hashlib.sha256()
     for part in parts:
@@ -200,15 +210,45 @@ def check_file(path: Path, known: dict[str, Any], whole: bool = False) -> None:
         raise ValueError(f"'{path}' is damaged: its SHA-256 is not that of the file that was written")
 
 
+def check_files(folder: Path, record: dict[str, Any], remedy: str, whole: bool = False,
+                names: Iterable[str] | None = None) -> None:
+    r"""Compares the files of a folder with the fingerprints in its record; one of an earlier version has none.
+
+    Args:
+        folder: The folder.
+        record: The record, with the fingerprints under ``files``.
+        remedy: What to do about another file.
+        whole: Whether to read files whatever their size.
+        names: Of these files alone.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If one is another, naming it and the remedy.
+    """
+    known = record.get('files', {})
+    try:
+        for name in known if names is None else [name for name in names if name in known]:
+            check_file(own_file(folder, name), known[name], whole)
+    except ValueError as error:
+        raise ValueError(f'{error}; {remedy}') from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"What the record of '{folder}' says of its files cannot be read: {error!r:.200}; "
+                         f"{remedy}") from error
+
+
 def tensor_key(tensors: dict[str, 'Tensor'], *about: str) -> str:
     r"""A digest of tensors by name, and of what is to be said ``about`` them."""
     import torch
 
-    parts: list[str | bytes] = [*about]
-    for name, value in sorted(tensors.items()):
-        value = value.detach().cpu().contiguous()
-        parts += [name, str(value.dtype), value.flatten().view(torch.uint8).numpy().tobytes()]
-    return content_key(parts)
+    def parts() -> Iterator[str | memoryview]:  # one tensor's bytes at a time
+        yield from about
+        for name, value in sorted(tensors.items()):
+            value = value.detach().cpu().contiguous()
+            yield name
+            yield str(value.dtype)
+            yield value.flatten().view(torch.uint8).numpy().data
+
+    return content_key(parts())
 
 
 def stored_key(path: Path) -> str | None:

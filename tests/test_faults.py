@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from drin_pyg.features import encode_folder, load_tables
+from drin_pyg.features import check_tables, encode_folder, load_tables
 from drin_pyg.features.feature_table import FeatureTableWriter
 from drin_pyg.features.side_tables import side_tables
+from drin_pyg.features.tables_folder import save_tables
 from drin_pyg.linking import EntityIndex
 from drin_pyg.nn import DRIN
 from drin_pyg.training import Recipe, load_run, train_run
@@ -256,6 +257,13 @@ def test_a_run_that_was_begun_otherwise_is_not_gone_on_with(world, tmp_path):
     assert contents(tmp_path / 'run') == before
     train_run(data, world / 'tables', RECIPE, tmp_path / 'run', **options)
     assert contents(tmp_path / 'run') == contents(world / 'run')
+    fewer = RECIPE.changed({'max_epochs': RECIPE.max_epochs - 1})
+    with pytest.raises(ValueError, match=f'of {RECIPE.max_epochs} epochs, which cannot go on to {fewer.max_epochs};'):
+        train_run(data, world / 'tables', fewer, tmp_path / 'run', resume=True, **options)
+    both = fewer.changed({'lr': 0.1})
+    with pytest.raises(ValueError, match=r'or remove this one$'):  # to resume would be of no use
+        train_run(data, world / 'tables', both, tmp_path / 'run', **options)
+    assert contents(tmp_path / 'run') == contents(world / 'run')
 
 
 def test_check_reads_everything(world, tmp_path, monkeypatch, capsys):
@@ -275,3 +283,14 @@ def test_check_reads_everything(world, tmp_path, monkeypatch, capsys):
             check(tmp_path / folder)
     with pytest.raises(FileNotFoundError, match='holds no tables, run, index or results'):
         check(tmp_path)
+
+
+def test_check_reads_pictures_that_were_cut_out(emoji_data, tmp_path):
+    save_tables(emoji_data, tmp_path / 'tables', {})
+    check_tables(tmp_path / 'tables')
+    path = next((tmp_path / 'tables' / 'data' / 'images').iterdir())
+    content = path.read_bytes()
+    for damage in (lambda: path.write_bytes(content[:-1]), path.unlink):
+        damage()
+        with pytest.raises(ValueError, match='other pictures than were written'):
+            check_tables(tmp_path / 'tables')

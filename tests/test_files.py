@@ -15,6 +15,8 @@ from drin_pyg.files import (
     naming,
     open_atomic,
     read_record,
+    remove_leftovers,
+    temporary_name,
     to_json,
     write_atomic,
     write_record,
@@ -98,15 +100,22 @@ def test_digest_of_a_file(tmp_path):
 def test_a_folder_is_kept_to_one_writer_and_tidied_up(tmp_path):
     folder = tmp_path / 'out'
     (folder / 'inside').mkdir(parents=True)
-    (folder / '.data.7.tmp').mkdir()
-    for left in ('.a.json.1.tmp', '.data.7.tmp/part', 'inside/.b.2.tmp', 'mine.tmp', '.own'):
-        (folder / left).touch()
+    left, others = [temporary_name(folder / name) for name in ('a.json', 'data', 'inside/b')], \
+        ['mine.tmp', '.own', '.draft.docx.tmp', '.cache.v2.tmp']  # not ours, whatever they end in
+    left[1].mkdir()
+    (left[1] / 'part').touch()
+    for path in (left[0], left[2], *(folder / name for name in others)):
+        path.touch()
     with claim(folder, inside=['inside']):
-        assert sorted(path.name for path in folder.rglob('*')) == ['.lock', '.own', 'inside', 'mine.tmp']
+        assert sorted(path.name for path in folder.rglob('*')) == sorted([*others, '.lock', 'inside'])
         with pytest.raises(BlockingIOError, match=f"Another process is writing to '{folder}'"), claim(folder):
             pass
-        (folder / '.own.3.tmp').touch()
-    assert sorted(path.name for path in folder.iterdir()) == ['.own', '.own.3.tmp', 'inside', 'mine.tmp']
+        left[0].touch()  # by one that is at work
+    assert left[0].is_file()
+    remove_leftovers(folder, 'b.json')
+    assert left[0].is_file()
+    remove_leftovers(folder, 'a.json')
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*others, 'inside'])
     with claim(folder):  # given back
         pass
     with pytest.raises(NotADirectoryError, match=r"mine\.tmp' is a file"), claim(folder / 'mine.tmp'):
@@ -179,6 +188,7 @@ def test_a_file_is_known_by_size_and_digest(tmp_path, monkeypatch):
     (OSError(28, 'No space left on device'), r"No space left on device: '/out/a'"),
     (OSError('7 requested and 3 written'), r"'/out/a' could not be written whole \(7 requested.*is the disk full"),
     (OSError(2, 'No such file', '/other'), "No such file: '/other'"),
+    (OSError('no connection to the hub'), '^no connection to the hub$'),  # of what is done while a file is open
 ])
 def test_errors_of_writing_name_the_file(error, message):
     with pytest.raises(OSError, match=message), naming(Path('/out/a')):

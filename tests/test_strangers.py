@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from drin_pyg.datasets import MELFolder, PictureError, WikiMELText, convert, gzip_lines
 from drin_pyg.datasets.drin_preprocessed import DRINPreprocessed
@@ -21,6 +22,7 @@ from drin_pyg.files import own_file, read_yaml
 from drin_pyg.linking import EntityIndex
 from drin_pyg.nn import DRIN
 from drin_pyg.training import CandidateDataModule, Recipe, fit
+from drin_pyg.training.checkpoint_file import read_checkpoint
 from drin_pyg.vocabulary import NODE_TYPES
 from tests.datasets.layouts import write_lines, write_wikimel_text
 from tests.evaluation.published_reference import write_folder
@@ -146,16 +148,25 @@ def in_little_memory(code, *arguments):
                           capture_output=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize('claim', [{'hidden_channels': 10**9}, {'num_layers': 10**6}, {'num_layers': 10**30},
-                                   {'hidden_channels': -1}, {'in_channels': 10**12}, {'num_layers': 1e9}], ids=str)
-def test_a_configuration_claims_no_memory(tmp_path, claim, world):
-    folder = make_model(world.tables).save_pretrained(tmp_path / 'model')
-    config = json.loads((folder / 'config.json').read_text())
-    (folder / 'config.json').write_text(json.dumps(config | claim))
-    done = in_little_memory("try:\n    DRIN.from_pretrained(sys.argv[1])\n"
-                            "except ValueError as error:\n    print('refused', error)\n", folder)
-    assert 'refused' in done.stdout, done.stderr
-    assert str(folder) in done.stdout
+def test_a_configuration_claims_no_memory(tmp_path, world):
+    folders = []
+    for claims in ({'hidden_channels': 10**9}, {'num_layers': 10**6}, {'num_layers': 10**30}, {'hidden_channels': -1},
+                   {'in_channels': 10**12}, {'num_layers': 1e9}):
+        folders.append(make_model(world.tables).save_pretrained(tmp_path / str(len(folders))))
+        config = json.loads((folders[-1] / 'config.json').read_text())
+        (folders[-1] / 'config.json').write_text(json.dumps(config | claims))
+    # A little model that claims a large one, whose parameters are not in the file.
+    folders.append(make_model(world.tables).save_pretrained(tmp_path / 'absent'))
+    config = json.loads((folders[-1] / 'config.json').read_text())
+    (folders[-1] / 'config.json').write_text(json.dumps(config | {'hidden_channels': 30_000}))
+    save_file({'a': torch.zeros(1), 'b': torch.zeros(1)}, folders[-1] / 'model.safetensors')
+    done = in_little_memory("for folder in sys.argv[1:]:\n"
+                            "    try:\n        DRIN.from_pretrained(folder)\n"
+                            "    except ValueError as error:\n        print('refused', error)\n", *folders)
+    refused = done.stdout.splitlines()
+    assert len(refused) == len(folders), done.stderr
+    for folder, line in zip(folders, refused, strict=True):
+        assert line.startswith(f"refused '{folder}' holds no DRIN")
 
 
 def test_a_header_claims_no_memory(tmp_path):
@@ -166,6 +177,17 @@ def test_a_header_claims_no_memory(tmp_path):
     done = in_little_memory("try:\n    map_array(Path(sys.argv[1]))\n"
                             "except ValueError as error:\n    print('refused', error)\n", path)
     assert str(path) in done.stdout, done.stderr
+
+
+def test_a_checkpoint_is_not_larger_than_its_file(tmp_path):
+    torch.save({'state_dict': {'x': torch.zeros(10**6)}, 'callbacks': {}}, tmp_path / 'x.ckpt')
+    assert read_checkpoint(tmp_path / 'x.ckpt')['state_dict']['x'].numel() == 10**6
+    with zipfile.ZipFile(tmp_path / 'x.ckpt') as stored, \
+            zipfile.ZipFile(tmp_path / 'y.ckpt', 'w', zipfile.ZIP_DEFLATED) as packed:
+        for member in stored.infolist():
+            packed.writestr(member.filename, stored.read(member))
+    with pytest.raises(ValueError, match=r"y\.ckpt' is damaged: it is compressed"):
+        read_checkpoint(tmp_path / 'y.ckpt')
 
 
 def test_parameters_that_are_no_numbers_are_refused(tmp_path, world):

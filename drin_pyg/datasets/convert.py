@@ -11,6 +11,7 @@ from drin_pyg.datasets.mel_folder import ENTITIES, MENTIONS
 from drin_pyg.datasets.picture import Picture, PictureError
 from drin_pyg.datasets.picture_folder import SUFFIXES
 from drin_pyg.datasets.records import Entity, Mention
+from drin_pyg.files import temporary_name
 
 
 def convert(dataset: MELDataset, target: str | Path, copy_images: bool = False) -> None:
@@ -43,8 +44,7 @@ def write_mel_folder(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise FileExistsError(f"'{target}' is already there; name another folder or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f'.{target.name}.{os.getpid()}.tmp'
-    shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed, and had this number
+    temporary = temporary_name(target)
     temporary.mkdir()
     try:
         images = _Images(temporary, target, copy_images)

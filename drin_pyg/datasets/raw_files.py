@@ -49,12 +49,16 @@ def read_array(path: Path, mode: Literal['r', 'c'] = 'r') -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If it cannot be opened or mapped.
         ValueError: If it is no array of numbers, or shorter than it says, naming it.
     """
     try:
         return np.lib.format.open_memmap(path, mode=mode)
     except FileNotFoundError:
         raise FileNotFoundError(f"'{path}' is missing") from None
+    except OSError as error:  # of the system, which says nothing of what is in the file
+        error.filename = str(path)
+        raise
     # What reads the header, a Python literal, raises what comes to hand, down to TokenError and RecursionError.
     except Exception as error:
         raise ValueError(f"'{path}' is not a readable .npy array: {error!s:.200}") from error

@@ -1,4 +1,5 @@
 import inspect
+import json
 import os
 import platform
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -93,7 +94,8 @@ def ablate(
         folders = {variant.name: [run_folder(out, variant, seed) for seed in range(seeds)]
                    for variant in study.variants}
         tables.append(StudyTable.read(study, folders))
-        write_study(tables[-1], out)
+        with claim(out, wait=True):  # a second process with another study removes leftovers when it starts
+            write_study(tables[-1], out)
     return tables
 
 
@@ -141,6 +143,7 @@ def _settle(out: Path, source: str, base: Recipe) -> None:
                 raise ValueError(f"'{out}' holds something else than results of experiments; name another folder")
             write_record(path, {**settings, 'machine': _machine()})
     found = _read_settings(path)
+    settings = json.loads(to_json(settings))  # as it comes back: a tuple is a list
     different = [name for name in settings if found.get(name) != settings[name]]
     if different:
         raise ValueError(f"'{out}' holds results with different {' and '.join(different)} ('{path}'); name another "

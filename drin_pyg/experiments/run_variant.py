@@ -50,6 +50,7 @@ def run_variant(variant: Variant, seed: int, source: str, folder: Path) -> None:
     with claim(folder, wait=True):
         if not (folder / RESULT).is_file():
             _run_variant(variant, seed, source, folder)
+        shutil.rmtree(folder / WORK, ignore_errors=True)  # last: without it, a killed process trains all over again
 
 
 def _run_variant(variant: Variant, seed: int, source: str, folder: Path) -> None:
@@ -70,8 +71,6 @@ def _run_variant(variant: Variant, seed: int, source: str, folder: Path) -> None
         ranks[APPENDED] = _ranks(score(data, TEST, True), data, TEST, 'optimistic')
     facts |= {'seconds': time.perf_counter() - start, 'variant': variant.to_dict(), 'seed': seed}
     write_atomic(folder / RANKS, save(ranks))
-    if (folder / WORK).exists():  # renamed first: half of it would be no run to go on with
-        shutil.rmtree((folder / WORK).rename(folder / f'.{WORK}.0.tmp'))
     write_record(folder / RESULT, {**facts, 'files': {RANKS: fingerprint(folder / RANKS)}})
 
 

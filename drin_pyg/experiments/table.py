@@ -10,7 +10,7 @@ import numpy as np
 from drin_pyg.evaluation import paired_test
 from drin_pyg.experiments.run_variant import RANKS, RESULT, VAL
 from drin_pyg.experiments.variant import Study, Variant
-from drin_pyg.files import check_file, own_file, read_record
+from drin_pyg.files import check_files, own_file, read_record
 from drin_pyg.linking.tensor_file import map_tensors
 
 COLUMNS = ('variant', 'condition', 'seeds', 'top1', 'error', 'seed_error', 'mrr', 'val_top1', 'difference',
@@ -197,8 +197,7 @@ def read_result(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """
     try:
         facts = read_record(folder / RESULT)
-        for name, known in facts.get('files', {}).items():  # earlier versions knew no files
-            check_file(own_file(folder, name), known)
+        check_files(folder, facts, 'it was changed')
         ranks = {name: rank.numpy() for name, rank in map_tensors(own_file(folder, RANKS)).items()}
         if VAL not in ranks or not all(rank.ndim == 1 and rank.size and (rank >= 1).all() for rank in ranks.values()):
             raise ValueError('its ranks are none')

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from drin_pyg.datasets.raw_files import read_array
-from drin_pyg.files import SHA256, check_file, naming, own_file, read_record, write_record
+from drin_pyg.files import SHA256, check_files, naming, own_file, read_record, write_record
 
 FORMAT = 1
 MANIFEST, PROGRESS = 'manifest.json', 'progress.json'
+REMEDY = 'remove the folder and encode again'
 
 
 class FeatureTable:
@@ -41,26 +42,19 @@ class FeatureTable:
             self.num_rows: int = self.manifest['num_rows']
             self.failed = {int(row): reason for row, reason in self.manifest['failed'].items()}
             files = {name: own_file(self.folder, f'{name}.npy') for name in self.manifest['columns']}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"'{self.folder / MANIFEST}' cannot be read: {str(error)[:1000]}; remove the folder and "
-                             f"encode again") from error
+        except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
+            raise ValueError(f"'{self.folder / MANIFEST}' cannot be read: {str(error)[:1000]}; {REMEDY}") from error
         if key is not None and self.manifest.get('key') != key:
             raise ValueError(f"'{self.folder}' was made from other items or by another encoder "
                              f"({self.manifest.get('spec')}); remove it, or name another folder")
         self.columns = {name: map_array(path) for name, path in files.items()}
         for name, column in self.columns.items():
             if column.dim() != 2 or column.dtype != torch.float32:
-                raise ValueError(f"'{self.folder / name}.npy' is {column.dtype} {list(column.shape)}; remove the "
-                                 f"folder and encode again")
+                raise ValueError(f"'{self.folder / name}.npy' is {column.dtype} {list(column.shape)}; {REMEDY}")
             if column.size(0) != self.num_rows:
                 raise ValueError(f"'{self.folder / name}.npy' has {column.size(0)} rows instead of "
-                                 f"{self.num_rows!r:.40}; "
-                                 f"remove the folder and encode again")
-        for name, known in self.manifest.get('files', {}).items():  # earlier versions knew the rows alone
-            try:
-                check_file(own_file(self.folder, name), known)
-            except ValueError as error:
-                raise ValueError(f'{error}; remove the folder and encode again') from error
+                                 f"{self.num_rows!r:.40}; {REMEDY}")
+        check_files(self.folder, self.manifest, REMEDY)
 
     def __getitem__(self, column: str) -> Tensor:
         """A column, float32 ``[rows, width]``, mapped from disk."""

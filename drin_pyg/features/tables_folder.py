@@ -25,7 +25,7 @@ from drin_pyg.features.side_tables import SideTables, pair_tables, side_tables
 from drin_pyg.features.tables_summary import TablesSummary
 from drin_pyg.files import (
     LOCK,
-    check_file,
+    check_files,
     claim,
     content_key,
     digest_file,
@@ -41,6 +41,7 @@ from drin_pyg.vocabulary import EDGE_TYPES, RELATIONS
 
 FORMAT = 1
 MANIFEST, DATA, STATE = 'tables.json', 'data', 'state.safetensors'
+REMEDY = 'remove the folder and encode the data again'
 WORK = 'work'  # tables of distinct rows under construction; removed in the end
 SIDES = (MENTION, ENTITY)
 OWN_FILE = re.compile(rf'{WORK}$|{DATA}$|{STATE}$|(mention|entity|candidates)\..*\.npy$|\..*\.tmp$|\.lock$')
@@ -76,6 +77,7 @@ def save_tables(data: MELData, folder: str | Path, source: dict[str, Any]) -> No
     manifest['key'] = content_key([to_json({**manifest, 'notes': None, 'unusable': None})])
     names = {*_arrays(manifest), *([STATE] if data.preset is not None and data.preset.state else [])}
     manifest['files'] = {name: fingerprint(folder / name) for name in sorted(names)}
+    manifest['images'] = _digest_images(folder)
     write_record(folder / MANIFEST, manifest)
 
 
@@ -184,7 +186,11 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
                                 f"`drin-pyg encode DATA --out {folder}`, which also goes on with an interrupted run")
     try:
         manifest = read_record(path, FORMAT)
-    except (ValueError, KeyError, TypeError) as error:
+        if absent := [name for name in ('source', 'key', *SIDES, 'candidates', 'notes') if name not in manifest]:
+            raise ValueError(f"'{absent[0]}' is missing in it")
+        if not isinstance(manifest['source'], dict):
+            raise ValueError(f"'source' is {manifest['source']!r:.60}")
+    except ValueError as error:
         raise ValueError(f"'{path}' is damaged or of another format: {error}; encode the data again") from error
     return manifest
 
@@ -214,7 +220,7 @@ def _load(folder: Path, manifest: dict[str, Any], how: Encoding, options: dict[s
     arrays = {name: _load_array(folder, entry) for name, entry in manifest['candidates'].items()}
     weight = {RELATIONS[name.removeprefix('weight_')]: arrays.pop(name) for name in list(arrays)
               if name.startswith('weight_')}
-    _check_files(folder, manifest)
+    check_files(folder, manifest, REMEDY)
     tables, candidates = pair_tables(mention, entity), Candidates(**arrays, weight=weight)
     if 'rows' not in manifest:
         split = {name: torch.tensor(rows, dtype=torch.long) for name, rows in manifest['split'].items()}
@@ -235,22 +241,23 @@ def _load(folder: Path, manifest: dict[str, Any], how: Encoding, options: dict[s
 
 def check_tables(folder: str | Path) -> None:
     r"""Reads every file of encoded data and compares it with the digest of what was written; :func:`load_tables` leaves
-    out arrays of more than 256 MiB.
+    out pictures, and arrays of more than 256 MiB.
 
     Raises:
         FileNotFoundError: If the folder holds no (finished) tables, or a file is missing.
         ValueError: If a file is damaged, naming it.
     """
     load_tables(folder)
-    _check_files(Path(folder), read_manifest(folder), whole=True)
+    folder, manifest = Path(folder), read_manifest(folder)
+    check_files(folder, manifest, REMEDY, whole=True)
+    if manifest.get('images', found := _digest_images(folder)) != found:
+        raise ValueError(f"'{folder / DATA}' holds other pictures than were written; {REMEDY}")
 
 
-def _check_files(folder: Path, manifest: dict[str, Any], whole: bool = False) -> None:
-    for name, known in manifest.get('files', {}).items():  # earlier versions knew the shapes alone
-        try:
-            check_file(own_file(folder, name), known, whole)
-        except ValueError as error:
-            raise ValueError(f'{error}; remove the folder and encode the data again') from error
+def _digest_images(folder: Path) -> str:
+    """Digest of the pictures that were cut out of others; the rest lies where it was."""
+    return content_key(part for path in sorted((folder / DATA / 'images').glob('*'))
+                       for part in (path.name, digest_file(path)))
 
 
 def _check_rows(data: MELData) -> MELData:

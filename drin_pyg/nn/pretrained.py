@@ -130,7 +130,6 @@ class PretrainedMixin:
             raise ValueError(f"'{name}' holds no {cls.__name__} that can be read: {str(error)[:1000]}") from error
         return model.eval()
 
-
     @classmethod
     def _check_sizes(cls, config: dict, state: dict) -> None:
         """Refuses a configuration that asks for other parameters than are there, before memory is taken for them."""
@@ -140,7 +139,9 @@ class PretrainedMixin:
         with torch.device('meta'):
             claimed = cls.from_config(config).state_dict()
         for name, value in claimed.items():
-            if name in state and not torch.nn.parameter.is_lazy(value) and value.shape != state[name].shape:
+            if name not in state:
+                raise ValueError(f"'{name}' is missing")
+            if not torch.nn.parameter.is_lazy(value) and value.shape != state[name].shape:
                 raise ValueError(f"'{name}' is {list(state[name].shape)}, and {list(value.shape)} by '{CONFIG}'")
 
 

@@ -34,19 +34,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is none.
+        PermissionError: If it may not be read.
         ValueError: If it is damaged, naming it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"'{path}' is missing; {REMEDY}")
     try:
-        with zipfile.ZipFile(path) as file:  # torch.load leaves the checksums alone
-            bad = file.testzip()
+        with zipfile.ZipFile(path) as file:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in file.infolist()):  # PyTorch compresses none
+                raise ValueError('it is compressed, and may be of any size')
+            bad = file.testzip()  # torch.load leaves the checksums alone
         if bad is not None:
             raise ValueError(f"the checksum of '{bad}' in it is wrong")
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
         for state in checkpoint['callbacks'].values():
             if 'dirpath' in state:
                 _move(state, path.parent.resolve())
+    except (PermissionError, MemoryError):
+        raise
     except Exception as error:  # whatever PyTorch and zipfile make of damaged bytes
         raise ValueError(f"'{path}' is damaged: {str(error)[:1000]}; {REMEDY}") from error
     return checkpoint

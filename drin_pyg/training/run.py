@@ -1,6 +1,7 @@
 r"""The files that make a folder a training run: what to train again, evaluate or link with."""
 
 import csv
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from drin_pyg.datasets.open_dataset import is_packaged
 from drin_pyg.evaluation import append_gold
 from drin_pyg.features import MELData
 from drin_pyg.features.tables_folder import read_manifest
-from drin_pyg.files import check_file, claim, fingerprint, read_record, write_record
+from drin_pyg.files import check_files, claim, fingerprint, read_record, to_json, write_record
 from drin_pyg.graph.loader import Transform
 from drin_pyg.nn import DRIN
 from drin_pyg.training.checkpoint_file import read_checkpoint
@@ -24,6 +25,7 @@ from drin_pyg.training.recipe import Recipe
 FORMAT = 1
 RUN, RECIPE = 'run.json', 'recipe.yaml'  # written last
 REQUEST = 'request.json'  # written first: what a run that was killed was to become
+CHANGED = 'it is damaged or was changed by hand; copy the run again, or train again'
 CURVE, CHECKPOINT = 'metrics.csv', 'checkpoints/last.ckpt'
 
 
@@ -83,7 +85,7 @@ def train_run(
 
 def _begin(folder: Path, request: dict[str, Any], resume: bool) -> None:
     """Writes what is asked for, or checks that the run in the folder was asked for the same."""
-    path = folder / REQUEST
+    path, request = folder / REQUEST, json.loads(to_json(request))  # as it comes back: a tuple is a list
     if not path.is_file():
         if not resume and ((folder / RUN).exists() or (folder / CHECKPOINT).exists()):
             raise FileExistsError(f"'{folder}' already holds a training run; resume it or name another folder")
@@ -95,12 +97,15 @@ def _begin(folder: Path, request: dict[str, Any], resume: bool) -> None:
         differs |= {name: (known.get(name), request.get(name)) for name in {**known, **request}
                     if name != 'recipe' and known.get(name) != request.get(name)}
         remedy = 'name another folder, or remove this one'
-        if not resume and differs.keys() & {'recipe.max_epochs', 'versions'}:
+        if not resume and differs.keys() <= {'recipe.max_epochs', 'versions'}:
             remedy += ', or resume the run (--resume)'
         for name, (was, now) in differs.items():
             if not (resume and name in ('recipe.max_epochs', 'versions')):
                 raise ValueError(f"'{folder}' already holds a training run with other settings: '{name}' was {was!r} "
                                  f"and is {now!r}; {remedy}")
+        if (was := known['recipe'].get('max_epochs', 0)) > recipe['max_epochs']:
+            raise ValueError(f"'{folder}' holds a training run of {was} epochs, which cannot go on to "
+                             f"{recipe['max_epochs']}; {remedy}")
         if not resume and (folder / RUN).exists():
             raise FileExistsError(f"'{folder}' already holds a training run, which is finished; resume it (--resume) "
                                   f"to more epochs, or name another folder")
@@ -113,7 +118,7 @@ def _begin(folder: Path, request: dict[str, Any], resume: bool) -> None:
 def _read_request(path: Path) -> dict[str, Any]:
     try:
         request = read_record(path, FORMAT)
-        if not isinstance(request['recipe'], dict):
+        if not isinstance(request['recipe'], dict) or type(request['recipe'].get('max_epochs')) is not int:
             raise ValueError('it names no recipe')
     except (ValueError, KeyError) as error:
         raise ValueError(f"'{path}' cannot be read: {error}; train again, in another folder") from error
@@ -202,17 +207,8 @@ def _read_run(folder: Path) -> tuple[Recipe, str, str | None]:
             raise ValueError(f"'data' is {own!r:.60}")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"'{folder / RUN}' cannot be read: {str(error)[:1000]}; train again") from error
-    _check_files(folder, run, (RECIPE, ))
+    check_files(folder, run, CHANGED, names=(RECIPE, ))
     return Recipe.load(folder / RECIPE), own, key
-
-
-def _check_files(folder: Path, run: dict[str, Any], names: tuple[str, ...], whole: bool = False) -> None:
-    for name in names:
-        if known := run.get('files', {}).get(name):  # earlier versions knew no files
-            try:
-                check_file(folder / name, known, whole)
-            except ValueError as error:
-                raise ValueError(f'{error}, or was changed by hand; copy the run again, or train again') from error
 
 
 def check_run(folder: str | Path) -> None:
@@ -224,7 +220,7 @@ def check_run(folder: str | Path) -> None:
     """
     folder = Path(folder)
     _read_run(folder)
-    _check_files(folder, read_record(folder / RUN), (RECIPE, CURVE), whole=True)
+    check_files(folder, read_record(folder / RUN), CHANGED, whole=True, names=(RECIPE, CURVE))
     DRIN.from_pretrained(folder / 'model')
     if (folder / REQUEST).is_file():
         _read_request(folder / REQUEST)

@@ -219,6 +219,7 @@ def test_foreign_table_is_refused(table):
 @pytest.mark.parametrize('damage', [
     lambda folder: (folder / 'size.npy').write_bytes((folder / 'size.npy').read_bytes()[:-4]),
     lambda folder: (folder / 'size.npy').write_bytes(b''),
+    lambda folder: (folder / 'size.npy').unlink(),
     lambda folder: np.save(folder / 'size.npy', np.zeros((3, 2), np.float32)),
     lambda folder: np.save(folder / 'size.npy', np.array([{}], dtype=object), allow_pickle=True),
     lambda folder: (folder / 'manifest.json').write_text('{'),
@@ -238,8 +239,40 @@ def test_damaged_table_is_named_and_made_anew(table, damage, caplog):
 
 def test_missing_column_is_named(table):
     os.unlink(table / 'size.npy')
-    with pytest.raises(FileNotFoundError, match=r'size\.npy'):
+    with pytest.raises(ValueError, match=r"size\.npy' is missing; remove the folder"):
         FeatureTable(table)
+
+
+@pytest.mark.parametrize('files', [[], {'size.npy': 3}, {'size.npy': {}}, {'size.npy': {'bytes': 3}}, 5])
+def test_a_manifest_that_knows_its_files_otherwise_is_named(table, files):
+    manifest = json.loads((table / 'manifest.json').read_text())
+    del manifest['sha256']
+    (table / 'manifest.json').write_text(json.dumps({**manifest, 'files': files}))
+    if files == []:
+        assert FeatureTable(table).num_rows == 7
+        return
+    with pytest.raises(ValueError, match=str(table)):
+        FeatureTable(table)
+
+
+def test_who_has_mapped_a_table_keeps_it(table):
+    found = FeatureTable(table)
+    rows = found['size'].clone()
+    (table / 'double.npy').unlink()
+    encode_rows(Lengths(), ITEMS, Encoding(table.parent))  # written anew, beside what is mapped
+    assert found['size'].equal(rows)
+
+
+def test_an_error_of_the_system_is_no_damage(table, monkeypatch):
+    before = contents(table)
+
+    def fail(*_, **__):
+        raise OSError(12, 'Cannot allocate memory')
+
+    monkeypatch.setattr(np.lib.format, 'open_memmap', fail)
+    with pytest.raises(OSError, match=r"Cannot allocate memory: .*\.npy'"):
+        encode_rows(Lengths(), ITEMS, Encoding(table.parent))
+    assert contents(table) == before
 
 
 def test_two_processes_share_a_store(tmp_path):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from drin_pyg.files import temporary_name
 from drin_pyg.linking import EntityIndex, Linker
 from drin_pyg.linking.bulk_job import BulkJob, link_locally, run_key
 from drin_pyg.linking.link_table import link_table
@@ -92,7 +93,7 @@ def test_a_job_goes_on_with_what_is_missing(job, linker):
     flipped.write_bytes(before[flipped][:40] + bytes([before[flipped][40] ^ 1]) + before[flipped][41:])
     with pytest.raises(FileNotFoundError, match=r'part-0000002.parquet. is missing or damaged; run the job again'):
         job.finish()
-    (job.out / '.part-0000002.parquet.1.tmp').touch()  # of a process that was killed
+    temporary_name(missing).touch()  # of a process that was killed
     with job.begin() as left:
         assert [shard.number for shard in left] == [2, 5, 6]
         with pytest.raises(BlockingIOError, match='Another process is writing to'):
