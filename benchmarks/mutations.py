@@ -174,7 +174,7 @@ def _json_lines(rng: random.Random, data: bytes) -> bytes:
 
 def _gzip(rng: random.Random, data: bytes) -> bytes:
     inner = gzip.decompress(data)
-    return gzip.compress(_json_lines(rng, inner) if rng.random() < 0.7 else damage_bytes(rng, inner), 1)
+    return gzip.compress(_json_lines(rng, inner) if rng.random() < 0.7 else damage_bytes(rng, inner), 1, mtime=0)
 
 
 def _npy(rng: random.Random, data: bytes) -> bytes:
@@ -220,7 +220,7 @@ def _zip(rng: random.Random, data: bytes) -> bytes:
     out = BytesIO()
     with zipfile.ZipFile(out, 'w', rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         for name, content in members:
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, archive.compression)  # of a fixed date
     return out.getvalue()
 
 

@@ -134,7 +134,11 @@ def plain(value: Any) -> Any:
 
 def format_json(value: Any) -> str:
     r"""JSON to read: indented, None for what is no number. Half a surrogate pair is escaped, as UTF-8 has none."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return utf8(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def utf8(text: str) -> str:
+    r"""Text in which half a surrogate pair, which JSON may hold and UTF-8 has not, is escaped as JSON does."""
     return text.encode('utf-8', 'backslashreplace').decode()
 
 

@@ -5,16 +5,16 @@ import sys
 
 # Nothing in the tests may reach a model hub.
 os.environ['HF_HUB_OFFLINE'] = '1'
+# The graphs here are tiny: on busy cores, threads that wait for one another take ten times as long. Before PyTorch is
+# imported, and for every process that a test starts.
+os.environ['OMP_NUM_THREADS'] = '1'
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from tests.run_folder import emoji_data, run_folder  # noqa: F401
+from tests.run_folder import calibrated, emoji_data, linker, run_folder  # noqa: F401
 from tests.world import single_world, world  # noqa: F401
-
-# The graphs here are tiny: on busy cores, threads that wait for one another take ten times as long.
-torch.set_num_threads(1)
 
 # The same cases in every run of the suite; `--hypothesis-profile=thorough` draws many more, and others each time.
 QUIET = {'deadline': None, 'suppress_health_check': [HealthCheck.too_slow, HealthCheck.data_too_large]}

@@ -1,10 +1,11 @@
-"""A small trained run on the packaged data, made once per test session."""
+"""A small trained run on the packaged data, and linkers of it, made once per test session."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
+from drin_pyg.linking import Linker, calibrate
 from drin_pyg.nn import DRIN
 from drin_pyg.training import EMOJI, Recipe, load_data, train_run
 
@@ -23,3 +24,15 @@ def run_folder(emoji_data, tmp_path_factory):
     train_run(small, EMOJI, recipe, folder, progress=False, accelerator='cpu')
     assert isinstance(DRIN.from_pretrained(folder / 'model'), torch.nn.Module)
     return folder
+
+
+@pytest.fixture(scope='session')
+def linker(run_folder):
+    return Linker.from_pretrained(run_folder)
+
+
+@pytest.fixture(scope='session')
+def calibrated(linker, tmp_path_factory):
+    """A linker that decides on NIL."""
+    calibration = calibrate(linker.model, linker.data, Recipe(), tmp_path_factory.mktemp('calibration'))
+    return Linker(linker.model, linker.data, calibration=calibration)

@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
 PARTS = ('benchmarks', 'docs', 'drin_pyg', 'examples', 'tests')  # folders of an sdist; other files lie beside them
 RUBBISH = ('tests/__pycache__/test_cli.cpython-311.pyc', 'docs/_build/index.html', 'report/index.html',
-           '.pytest_cache/README.md', 'drin_pyg/nn/__pycache__/drin.cpython-311.pyc')
+           'docs/notebooks/01.ipynb', 'docs/jupyter_execute/01.ipynb', '.pytest_cache/README.md',
+           'drin_pyg/nn/__pycache__/drin.cpython-311.pyc')
 # The checkout's own import path and caches must not help.
 BARE = {name: value for name, value in os.environ.items() if name not in ('PYTHONPATH', 'DRIN_PYG_CACHE')}
 
@@ -37,9 +38,11 @@ def files_of(folder):
 def source(tmp_path_factory):
     """A copy of the checkout without what git ignores; then some rubbish that a checkout gathers."""
     folder = tmp_path_factory.mktemp('packaging') / 'source'
-    ignored = shutil.ignore_patterns('__pycache__', '_build', '*.egg-info', '.ipynb_checkpoints', '.*.tmp', '.DS_Store')
+    ignored = shutil.ignore_patterns('__pycache__', '_build', 'jupyter_execute', '*.egg-info', '.ipynb_checkpoints',
+                                     '.*.tmp', '.DS_Store')
     for name in PARTS:
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.rmtree(folder / 'docs' / 'notebooks', ignore_errors=True)  # what `make docs` copies there
     for path in ROOT.iterdir():
         if path.is_file() and not path.name.startswith('.'):
             shutil.copy(path, folder)

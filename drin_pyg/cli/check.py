@@ -31,7 +31,7 @@ def check(
         check_run(folder)
         model = DRIN.from_pretrained(folder / 'model')
         load_calibration(folder, model)
-        if (folder / INDEX).is_dir():
+        if (folder / INDEX / INDEX_FILE).is_file():
             EntityIndex.load(folder / INDEX, model, whole=True)
     elif (folder / SETTINGS).is_file():
         check_results(folder)

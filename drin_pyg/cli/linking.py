@@ -46,22 +46,18 @@ def index(
     import torch
 
     from drin_pyg.features.side_tables import side_tables
-    from drin_pyg.files import claim
     from drin_pyg.linking import EntityIndex
     from drin_pyg.linking.index_folder import MANIFEST
     from drin_pyg.linking.linker import INDEX
     from drin_pyg.training import load_run
 
+    if (run / INDEX / MANIFEST).exists() and not force:
+        raise FileExistsError(f"'{run}' holds an index; --force writes over it")
     _, model, data = load_run(run, progress=not quiet)
     if data.entities is None:
         raise ValueError(f"The data of '{run}' came as features alone; there is no knowledge base to link against")
-    with claim(run / INDEX):
-        if (run / INDEX / MANIFEST).exists():
-            if not force:
-                raise FileExistsError(f"'{run}' holds an index; --force writes over it")
-            (run / INDEX / MANIFEST).unlink()  # its parts go when the new ones are there
     built = EntityIndex.build(model, side_tables(data.tables)[1], [entity.id for entity in data.entities],
-                              dtype=getattr(torch, dtype), folder=run / INDEX, progress=not quiet)
+                              dtype=getattr(torch, dtype), folder=run / INDEX, progress=not quiet, overwrite=force)
     size = sum(path.stat().st_size for path in (run / INDEX).iterdir())
     if json:
         print_json({'folder': str(run / INDEX), 'entities': len(built), 'bytes': size, 'dtype': dtype})
@@ -78,15 +74,18 @@ def link_many(
     out: Annotated[Path, typer.Option(help='File for the links, one JSON object a line; - writes standard output. Of '
                                            'parquet, a folder.')],
     k: K = 5,
-    batch_size: Annotated[int, typer.Option(min=1, help='Mentions handled at once.')] = 64,
+    batch_size: Annotated[int | None, typer.Option(min=1, help='JSON lines: mentions handled at once. Default: '
+                                                               '64.')] = None,
     on_error: Annotated[Literal['raise', 'yield'],
-                        typer.Option(help="What to do with a line that cannot be linked: stop and write nothing "
-                                          "('raise'), or write what is wrong in its place ('yield').")] = 'raise',
+                        typer.Option(help="What to do with a mention that cannot be linked: stop ('raise'; links of "
+                                          "lines are not written then, finished files of parquet stay), or write "
+                                          "what is wrong in its place ('yield').")] = 'raise',
     engine: Annotated[Literal['stream', 'local', 'ray'] | None,
                       typer.Option(help="Who does it. 'stream': this process, line by line, the default for JSON "
                                         "lines. 'local': this process, parquet to parquet, the default for parquet. "
                                         "'ray': the same by Ray Data, on one machine or many.")] = None,
-    shard: Annotated[int, typer.Option(min=1, help='Parquet: mentions of each file of the output.')] = 4096,
+    shard: Annotated[int | None, typer.Option(min=1, help='Parquet: mentions of each file of the output. Default: '
+                                                          '4096.')] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="'ray': processes that link. Default: one for each "
                                                             "processor.")] = None,
     json: Json = False,
@@ -98,10 +97,16 @@ def link_many(
     if parquet == (engine == 'stream'):
         raise ValueError(f"The engine '{engine}' reads {'JSON lines' if parquet else 'parquet'}, and '{source}' is "
                          f"none; choose {'local or ray' if parquet else 'stream'}")
+    idle = {'--batch-size': batch_size if parquet else None, '--shard': None if parquet else shard,
+            '--workers': None if engine == 'ray' else workers}
+    if said := [name for name, value in idle.items() if value is not None]:
+        raise ValueError(f"{said[0]} means nothing to the engine '{engine}'; leave it out")
+    if parquet and out == STANDARD:
+        raise ValueError('Links of parquet are written to a folder; name one (--out)')
     if parquet:
         linked, errors = _link_parquet(run, source, out, k, on_error, engine, shard, workers, quiet)
     else:
-        linked, errors = _link_lines(run, source, out, k, batch_size, on_error, quiet)
+        linked, errors = _link_lines(run, source, out, k, batch_size or 64, on_error, quiet)
     beside = out == STANDARD  # the links are on standard output
     if json:
         print_json({'links': str(out), 'linked': linked, 'not_linked': errors}, err=beside)
@@ -109,19 +114,19 @@ def link_many(
         typer.echo(f'{linked:,} mentions linked, {errors:,} could not be. Links: {out}', err=beside)
 
 
-def _link_parquet(run: Path, source: Path, out: Path, k: int, on_error: str, engine: str, shard: int,
+def _link_parquet(run: Path, source: Path, out: Path, k: int, on_error: str, engine: str, shard: int | None,
                   workers: int | None, quiet: bool) -> tuple[int, int]:
     from functools import partial
 
     from tqdm import tqdm
 
     from drin_pyg.linking import Linker
-    from drin_pyg.linking.bulk_job import BulkJob, link_locally, run_key
+    from drin_pyg.linking.bulk_job import SHARD, BulkJob, link_locally, run_key
     from drin_pyg.linking.ray_engine import check_index, link_on_ray
 
     make_linker = partial(Linker.from_pretrained, run)
-    job = BulkJob(source.resolve(), out.resolve(), run_key(run), k, shard, on_error)
-    with tqdm(total=sum(piece.stop - piece.start for piece in job.shards()), desc='Linking', unit='mention',
+    job = BulkJob(source.resolve(), out.resolve(), run_key(run), k, shard or SHARD, on_error)
+    with tqdm(total=sum(piece.rows for piece in job.shards), desc='Linking', unit='mention',
               disable=quiet) as bar:
         if engine == 'ray':
             check_index(run)

@@ -3,14 +3,25 @@ r"""Bulk linking: parquet in, a folder of parquet out, in pieces that can be don
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from drin_pyg.files import claim, content_key, digest_file, open_atomic, read_record, write_record
+from drin_pyg.files import (
+    LOCK,
+    TEMPORARY,
+    claim,
+    content_key,
+    digest_file,
+    open_atomic,
+    read_record,
+    write_record,
+)
+from drin_pyg.linking.link_error import check_on_error
 from drin_pyg.linking.link_table import LINKS, link_table, pa
 from drin_pyg.linking.linker import Linker, check_count
+from drin_pyg.training.run import RUN
 
 import pyarrow.parquet as pq  # isort: skip - after the module that says how to install it
 
@@ -61,7 +72,7 @@ class BulkJob:
         on_error: As in :func:`~drin_pyg.linking.link_table.link_table`.
 
     Raises:
-        ValueError: If ``k`` or ``shard`` is not positive.
+        ValueError: If ``k`` or ``shard`` is not positive, ``on_error`` is something else, or ``out`` is in ``source``.
     """
 
     source: Path
@@ -74,6 +85,10 @@ class BulkJob:
     def __post_init__(self) -> None:
         check_count('k', self.k)
         check_count('shard', self.shard)
+        check_on_error(self.on_error)
+        if self.out.resolve().is_relative_to(self.source.resolve()):
+            raise ValueError(f"The links cannot be written to '{self.out}', inside of what is linked, which would grow "
+                             f"by them; name another folder")
 
     @property
     def folder(self) -> Path:
@@ -92,6 +107,7 @@ class BulkJob:
             raise FileNotFoundError(f"'{self.source}' is no parquet file and no folder of some")
         return files
 
+    @cached_property
     def shards(self) -> list[Shard]:
         """All pieces of the work, in the order of the input."""
         shards, first = [], 1
@@ -117,7 +133,13 @@ class BulkJob:
         """
         self._settle()
         with claim(self.out):
-            yield [shard for shard in self.shards() if self._read(shard) is None]
+            left = [shard for shard in self.shards if self._read(shard) is None]
+            if left:
+                (self.out / FINISHED).unlink(missing_ok=True)  # not finished any more
+            try:
+                yield left
+            finally:
+                _read_group.cache_clear()
 
     def _settle(self) -> None:
         record = {'format': FORMAT, 'run': self.key, 'k': self.k, 'shard': self.shard,
@@ -131,7 +153,8 @@ class BulkJob:
             if differs := [name for name in record if found.get(name) != record[name]]:
                 raise FileExistsError(f"'{self.out}' holds the links of another job (another {', '.join(differs)}); "
                                       f"name another folder")
-        elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+        elif self.out.exists() and not (self.out.is_dir() and all(
+                path.name == LOCK or TEMPORARY.fullmatch(path.name) for path in self.out.iterdir())):
             raise FileExistsError(f"'{self.out}' is there, and no folder of links; name another folder")
         else:
             write_record(path, record)
@@ -145,7 +168,7 @@ class BulkJob:
         Raises:
             ValueError: If the file cannot be read, or a mention not be linked and ``on_error`` is ``"raise"``.
         """
-        table = _read_group(shard.path, shard.group).slice(shard.start, shard.rows)
+        table = _read_group(shard.path, shard.group, shard.path.stat().st_mtime_ns).slice(shard.start, shard.rows)
         try:
             links = link_table(linker, table, self.k, first=shard.first, folder=self.folder, on_error=self.on_error)
         except ValueError as error:
@@ -165,7 +188,7 @@ class BulkJob:
             ValueError: If an earlier start left out what could not be linked, and ``on_error`` is ``"raise"``.
         """
         files, errors = [], 0
-        for shard in self.shards():
+        for shard in self.shards:
             if (links := self._read(shard)) is None:
                 raise FileNotFoundError(f"'{self._path(shard)}' is missing or damaged; run the job again")
             errors += shard.rows - links['error'].null_count
@@ -211,15 +234,21 @@ def _read(path: Path) -> pa.Table:
 
 
 @lru_cache(maxsize=1)  # the next shard is mostly of the same row group
-def _read_group(path: Path, group: int) -> pa.Table:
+def _read_group(path: Path, group: int, _time: int) -> pa.Table:
     file = _open(path)
     with _naming(path):
         return file.read_row_group(group)
 
 
 def run_key(run: Path) -> str:
-    r"""A digest of all that a trained run says of its links: model, data, calibration, index."""
-    names = ['run.json', 'recipe.yaml', 'calibration.json', 'model/config.json', 'model/model.safetensors',
+    r"""A digest of all that a trained run says of its links: model, data, calibration, index.
+
+    Raises:
+        FileNotFoundError: If it is no trained run.
+    """
+    if not (run / RUN).is_file():
+        raise FileNotFoundError(f"'{run}' is no training run that is finished: '{RUN}' is missing")
+    names = [RUN, 'recipe.yaml', 'calibration.json', 'model/config.json', 'model/model.safetensors',
              'index/index.json']
     return content_key([f'{name} {digest_file(run / name)}' for name in names if (run / name).is_file()])
 
@@ -233,7 +262,7 @@ def link_locally(job: BulkJob, make_linker: Callable[[], Linker], progress: Call
         progress: Told of the mentions of each shard, also of those that were there.
     """
     with job.begin() as left:
-        progress(sum(shard.rows for shard in job.shards()) - sum(shard.rows for shard in left))
+        progress(sum(shard.rows for shard in job.shards) - sum(shard.rows for shard in left))
         if left:
             linker = make_linker()
             for shard in left:

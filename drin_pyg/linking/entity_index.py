@@ -17,7 +17,7 @@ from drin_pyg.linking.index_folder import (
     write_part,
     write_rows,
 )
-from drin_pyg.linking.index_part import OWN_NAMES, check_arrays, make_part, unpack_ids
+from drin_pyg.linking.index_part import OWN_NAMES, check_arrays, check_edges, make_part, unpack_ids
 from drin_pyg.linking.mapped_pages import MappedPages
 from drin_pyg.linking.model_key import model_key
 from drin_pyg.nn import DRIN
@@ -74,6 +74,7 @@ class EntityIndex:
         folder: str | Path | None = None,
         device: torch.device | str | None = None,
         progress: bool = False,
+        overwrite: bool = False,
     ) -> 'EntityIndex':
         r"""Computes an index.
 
@@ -85,11 +86,13 @@ class EntityIndex:
             folder: Where to write it; None keeps it in memory. Memory then holds a batch at a time.
             device: Where to compute; by default where the model is.
             progress: Whether to show a progress bar.
+            overwrite: Whether an index in the folder gives way. It stays until the new one is whole.
 
         Raises:
             ValueError: If the model has vector edges, the widths differ or an id occurs twice.
-            FileExistsError: If the folder holds an index.
+            FileExistsError: If the folder holds an index, and ``overwrite`` is False.
         """
+        check_edges(model)
         if dtype not in DTYPES.values():
             raise ValueError(f"'dtype' must be one of {', '.join(DTYPES)}, got {dtype}")
         manifest = {'format': FORMAT, 'model': model_key(model), 'config': model.config(),
@@ -98,7 +101,7 @@ class EntityIndex:
             part, name = make_part(model, entities, ids, dtype, None, device, progress)
             return cls({**manifest, 'parts': [name]}, [part], None)
         with claim(folder := Path(folder)):
-            if (folder / MANIFEST).exists():
+            if (folder / MANIFEST).exists() and not overwrite:
                 raise FileExistsError(f"'{folder}' holds an index; name another folder, or load it and add to it")
             part, name = make_part(model, entities, ids, dtype, folder, device, progress)
             manifest = write_manifest(folder, {**manifest, 'parts': [name]})
@@ -139,9 +142,9 @@ class EntityIndex:
         """
         folder = Path(folder)
         own = self.folder is not None and folder.resolve() == self.folder.resolve()
-        if not own and (folder / MANIFEST).exists():
-            raise FileExistsError(f"'{folder}' holds an index; name another folder")
         with claim(folder):
+            if not own and (folder / MANIFEST).exists():
+                raise FileExistsError(f"'{folder}' holds an index; name another folder")
             if own:
                 check_unchanged(folder, self.manifest)
             names = [name if own and name is not None else write_part(folder, part)
@@ -170,8 +173,7 @@ class EntityIndex:
         """
         number = torch.arange(self.num_entities, self.num_entities + entities.text.size(0))
         ids = [str(i) for i in number.tolist()] if ids is None else list(ids)
-        taken = [name for name in ids if name in self._numbers()]
-        if taken:
+        if taken := [name for name in ids if name in self._numbers()]:
             raise ValueError(f"The index has an entity '{taken[0]}' already; replace it instead")
         first = self._append(model, entities, ids)
         self._change(torch.cat([self._rows(), torch.arange(first, first + number.numel())]))
@@ -238,7 +240,9 @@ class EntityIndex:
     def to(self, device: torch.device | str) -> 'EntityIndex':
         r"""The index with its arrays on another device."""
         parts = [_moved(part, torch.device(device)) for part in self.parts]
-        return EntityIndex(dict(self.manifest), parts, self._row, self.folder)
+        index = EntityIndex(dict(self.manifest), parts, self._row, self.folder)
+        index._pages = self._pages if index.device == self.device else None  # of the same rows
+        return index
 
     def check_model(self, model: DRIN) -> None:
         r"""Raises ValueError unless the index was built with this model, saying what differs."""

@@ -74,6 +74,13 @@ def _first_layer(model: DRIN) -> tuple[set[NodeType], set[tuple[str, NodeType]],
     return vertices, hidden, edge_types
 
 
+def check_edges(model: DRIN) -> None:
+    r"""Raises ValueError if a model cannot have an index."""
+    if model.vector_edges:
+        raise ValueError("An index serves models with scalar edges; score this one, whose edges are vectors, through "
+                         "its forward pass on candidate_batch")
+
+
 def make_part(
     model: DRIN,
     entities: SideTables,
@@ -84,9 +91,6 @@ def make_part(
     progress: bool = False,
 ) -> tuple[dict[str, Tensor], str | None]:
     r"""Computes the arrays of some entities, in memory, or in a file of ``folder`` whose name it returns with them."""
-    if model.vector_edges:
-        raise ValueError("An index serves models with scalar edges; score this one, whose edges are vectors, through "
-                         "its forward pass on candidate_batch")
     num_entities = entities.text.size(0)
     ids = [str(i) for i in range(num_entities)] if ids is None else list(ids)
     if len(ids) != num_entities or len(set(ids)) != num_entities:
@@ -170,7 +174,8 @@ def check_parts(parts: list[dict[str, Tensor]], row: Tensor | None, dtype: torch
                 or bool((ptr[1:] < ptr[:-1]).any()):
             raise ValueError('it counts images or ids wrongly')
         for name in part.keys() - set(OWN_NAMES):
-            shape = [int(part['num_images'].sum()) if is_image(name) else rows, parts[0][name].size(1)]
+            images = part['num_images'].double().sum()  # of any size: a sum of integers would begin again
+            shape = [int(images) if is_image(name) else rows, parts[0][name].size(1)]
             if part[name].dtype != dtype or list(part[name].shape) != shape:
                 raise ValueError(f"'{name}' is {part[name].dtype} {list(part[name].shape)}, not {dtype} {shape}")
         total += rows

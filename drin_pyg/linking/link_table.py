@@ -9,6 +9,8 @@ from torch import Tensor
 from torch_geometric.utils import cumsum
 
 from drin_pyg.features import Candidates
+from drin_pyg.files import utf8
+from drin_pyg.linking.link_error import check_on_error
 from drin_pyg.linking.link_request import FIELDS, LinkRequest
 from drin_pyg.linking.linker import Linker, best_pairs, check_count
 
@@ -58,6 +60,7 @@ def link_table(
         ValueError: If a column is missing, unknown or of another type; naming the number of the row, if it is a row.
     """
     check_count('k', k)
+    check_on_error(on_error)
     table = _read_columns(table)
     texts = table.drop_columns(['candidates'] if 'candidates' in table.column_names else []).to_pylist()
     ids, requests, errors = [], [], {}
@@ -90,14 +93,33 @@ def _read_columns(table: pa.Table) -> pa.Table:
     for name in ('sentence', 'mention'):
         if name not in table.column_names:
             raise ValueError(f"The column '{name}' is missing; there are {', '.join(table.column_names) or 'none'}")
+    if twice := [name for name in MENTIONS.names if table.column_names.count(name) > 1]:
+        raise ValueError(f"The column '{twice[0]}' is there twice")
     columns = []
     for name in table.column_names:
-        kind = MENTIONS.field(name).type
+        kind, found = MENTIONS.field(name).type, table[name]
+        if not (_fits(found.type, kind) or (name == 'id' and pa.types.is_integer(found.type))):
+            raise ValueError(f"The column '{name}' must be {kind}, got {found.type}")
         try:
-            columns.append(table[name].cast(kind))
+            columns.append(found.cast(kind))
+            columns[-1].validate(full=True)  # text that is no UTF-8, lists that reach out of their values
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ValueError(f"The column '{name}' must be {kind}, got {table[name].type}: {error}") from error
+            raise ValueError(f"The column '{name}' cannot be read: {str(error)[:1000]}") from error
     return pa.table(columns, names=table.column_names)
+
+
+def _fits(found: pa.DataType, kind: pa.DataType) -> bool:
+    """Whether a column is of a kind, in any of the ways in which Arrow holds it; whole numbers may be floats, as
+    pandas has them beside what is missing."""
+    if pa.types.is_dictionary(found):
+        found = found.value_type
+    if pa.types.is_null(found):
+        return True
+    if pa.types.is_list(kind):
+        return (pa.types.is_list(found) or pa.types.is_large_list(found)) and _fits(found.value_type, kind.value_type)
+    if pa.types.is_integer(kind):
+        return pa.types.is_integer(found) or pa.types.is_floating(found)
+    return pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
 
 
 def _read_candidates(linker: Linker, table: pa.Table, errors: dict[int, str]) -> tuple[Tensor, Tensor, np.ndarray]:
@@ -117,7 +139,7 @@ def _read_candidates(linker: Linker, table: pa.Table, errors: dict[int, str]) ->
     entity = torch.from_numpy(rows[values.indices.fill_null(len(rows) - 1).to_numpy(zero_copy_only=False)])
     owner = torch.repeat_interleave(counts)
     for pair in (entity < 0).nonzero().squeeze(1).tolist():
-        errors.setdefault(int(owner[pair]), f"The knowledge base has no entity '{values[pair]}'"
+        errors.setdefault(int(owner[pair]), f"The knowledge base has no entity '{values[pair]!s:.80}'"
                           if values[pair].is_valid else "A candidate is null; give its id or leave it out")
     wrong = torch.zeros(table.num_rows, dtype=torch.bool)
     wrong[list(errors)] = True
@@ -136,7 +158,7 @@ def _link(linker: Linker, mentions: list, given: Candidates, without: list[bool]
     entities = [linker.data.entities[row] for row in distinct.tolist()]
     known = probability[chosen].float()
     ranked = pa.StructArray.from_arrays([
-        *(pa.array(names, pa.string()).take(pa.array(place.numpy()))
+        *(pa.array([utf8(name) for name in names], pa.string()).take(pa.array(place.numpy()))
           for names in ([entity.id for entity in entities], [entity.name for entity in entities])),
         pa.array(scores[chosen].float().numpy()),
         pa.array(known.numpy(), mask=known.isnan().numpy()),

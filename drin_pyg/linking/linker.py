@@ -19,8 +19,9 @@ from drin_pyg.linking.calibrating import load_calibration
 from drin_pyg.linking.calibration import Calibration
 from drin_pyg.linking.candidate_scorer import CandidateScorer
 from drin_pyg.linking.entity_index import EntityIndex
+from drin_pyg.linking.index_folder import MANIFEST
 from drin_pyg.linking.link import Link
-from drin_pyg.linking.link_error import LinkError
+from drin_pyg.linking.link_error import LinkError, check_on_error
 from drin_pyg.linking.link_request import LinkRequest
 from drin_pyg.linking.linked_candidate import LinkedCandidate
 from drin_pyg.linking.retriever import Retriever
@@ -86,7 +87,8 @@ class Linker:
             ValueError: If its files are damaged or do not belong together.
         """
         recipe, model, data = load_run(folder, progress=progress)
-        index = EntityIndex.load(Path(folder) / INDEX, model) if (Path(folder) / INDEX).exists() else None
+        index = Path(folder) / INDEX
+        index = EntityIndex.load(index, model) if (index / MANIFEST).is_file() else None
         return cls(model, data, recipe.context, load_calibration(folder, model), index=index)
 
     def link(
@@ -145,8 +147,7 @@ class Linker:
         """
         check_count('k', k)
         check_count('batch_size', batch_size)
-        if on_error not in ('raise', 'yield'):
-            raise ValueError(f"'on_error' must be 'raise' or 'yield', got {on_error!r}")
+        check_on_error(on_error)
         return self._stream(records, k, batch_size, on_error, None if folder is None else Path(folder))
 
     def _stream(self, records, k: int, batch_size: int, on_error: str, folder: Path | None) \

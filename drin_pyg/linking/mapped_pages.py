@@ -43,7 +43,9 @@ class MappedPages:
 
     def keep(self) -> None:
         r"""Gives all pages back if more than the limit became resident since the last time."""
-        if (_resident_file_pages() - self._before) * mmap.PAGESIZE > self.limit:
+        now = _resident_file_pages()
+        self._before = min(self._before, now)  # something else was given back since: it must not hide what came
+        if (now - self._before) * mmap.PAGESIZE > self.limit:
             self.give_back()
 
     def give_back(self) -> None:

@@ -31,7 +31,6 @@ class ShardLinker:
 
     def __init__(self, job: BulkJob, make_linker: Callable[[], Linker]):
         self.job = job
-        self.shards = job.shards()
         self.linker = make_linker()
 
     def __call__(self, batch: dict) -> dict:
@@ -39,9 +38,9 @@ class ShardLinker:
         rows, errors = [], []
         for number in batch['number'].tolist():
             try:
-                rows.append(self.job.run(self.linker, self.shards[number]))
+                rows.append(self.job.run(self.linker, self.job.shards[number]))
                 errors.append('')
-            except ValueError as error:  # not for Ray to try again
+            except (ValueError, OSError) as error:  # not for Ray to try again
                 rows.append(0)
                 errors.append(str(error))
         return {'rows': rows, 'error': errors}
@@ -65,7 +64,7 @@ def link_on_ray(job: BulkJob, make_linker: Callable[[], Linker], progress: Calla
     Raises:
         BlockingIOError: If another process does this job.
         ImportError: If Ray is not installed.
-        ValueError: As :meth:`BulkJob.run`; shards that are done stay.
+        ValueError: As :meth:`BulkJob.run`, or what the system says of a shard; shards that are done stay.
     """
     try:
         import ray
@@ -73,7 +72,7 @@ def link_on_ray(job: BulkJob, make_linker: Callable[[], Linker], progress: Calla
     except ImportError as error:
         raise ImportError("The engine 'ray' needs Ray Data; install it with `pip install 'drin_pyg[ray]'`") from error
     with job.begin() as left:
-        progress(sum(shard.rows for shard in job.shards()) - sum(shard.rows for shard in left))
+        progress(sum(shard.rows for shard in job.shards) - sum(shard.rows for shard in left))
         if left:
             _link(ray, job, left, make_linker, progress, workers)
 
@@ -88,9 +87,11 @@ def _link(ray, job: BulkJob, left: list[Shard], make_linker: Callable[[], Linker
         workers = workers or os.cpu_count() or 1
         ray.init(num_cpus=workers + CPUS_BESIDE, include_dashboard=False, object_store_memory=OBJECT_STORE,
                  logging_level='error')
+    context, log = ray.data.DataContext.get_current(), logging.getLogger('ray.data')
+    before = context.enable_progress_bars, log.level
     try:
-        ray.data.DataContext.get_current().enable_progress_bars = False  # there is one for mentions
-        logging.getLogger('ray.data').setLevel(logging.ERROR)
+        context.enable_progress_bars = False  # there is one for mentions
+        log.setLevel(logging.ERROR)
         workers = min(workers or max(1, int(ray.cluster_resources()['CPU'])), len(left))
         numbers = ray.data.from_items([{'number': shard.number} for shard in left], override_num_blocks=len(left))
         done = numbers.map_batches(ShardLinker, fn_constructor_args=(job, make_linker), batch_size=1,
@@ -100,5 +101,7 @@ def _link(ray, job: BulkJob, left: list[Shard], make_linker: Callable[[], Linker
                 raise ValueError(row['error'])
             progress(row['rows'])
     finally:
+        context.enable_progress_bars = before[0]
+        log.setLevel(before[1])
         if own:
             ray.shutdown()

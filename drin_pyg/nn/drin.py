@@ -317,9 +317,16 @@ class DRIN(PretrainedMixin, torch.nn.Module):
 
     @classmethod
     def from_config(cls, config: dict) -> 'DRIN':
-        r"""Builds the model that :meth:`config` described, with fresh parameters."""
+        r"""Builds the model that :meth:`config` described, with fresh parameters.
+
+        Raises:
+            ValueError: If it describes none.
+        """
         config = dict(config)
-        return cls(edge_types=[RELATIONS[name] for name in config.pop('relations')], **config)
+        try:
+            return cls(edge_types=[RELATIONS[name] for name in config.pop('relations')], **config)
+        except (TypeError, LookupError, RuntimeError) as error:
+            raise ValueError(f"This configuration makes no model: {error!s:.500}") from error
 
 
 def cosine_start(edge_type: EdgeType, scales: tuple[float, float] = COSINE_SCALES) -> float:

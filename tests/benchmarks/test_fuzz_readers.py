@@ -1,13 +1,17 @@
 """A few hundred damaged files of every format; and the fuzzer itself: it finds what is there to be found, and again."""
 
 import argparse
+import gzip
 import importlib
+import io
 import os
 import random
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from tests.benchmarks import scripts  # noqa: F401
 
@@ -56,7 +60,9 @@ def test_every_kind_of_failure_is_found_and_kept(tmp_path, monkeypatch, capsys):
         (folder / 'x.bin').write_bytes(b'\0' * 3)
 
     monkeypatch.setitem(formats.FORMATS, 'all that can go wrong', formats.Format(write, behaviour))
-    arguments = ['--only', 'all that can go wrong', '--cases', '100', '--seconds', '3', '--memory', '1']
+    # Cases that have every kind of failure, and one that hangs.
+    arguments = ['--only', 'all that can go wrong', '--first', '293', '--cases', '16', '--seconds', '10',
+                 '--memory', '1']
     outcomes = []
     for name in ('one', 'two'):
         assert fuzz.main([*arguments, '--failures', str(tmp_path / name)]) == 1
@@ -64,11 +70,11 @@ def test_every_kind_of_failure_is_found_and_kept(tmp_path, monkeypatch, capsys):
         outcomes.append(({number: text.splitlines()[0] for number, text in found.items()}, capsys.readouterr().out))
     assert outcomes[0] == outcomes[1]  # a seed gives the same cases
     whole = '\n'.join(path.read_text() for path in (tmp_path / 'one').rglob('failure.txt'))
-    for sign in ('names no file', "KeyError: 'x'", 'exit code -6', 'no answer within 3.0 s', 'an error of 10',
+    for sign in ('names no file', "KeyError: 'x'", 'exit code -6', 'no answer within 10.0 s', 'an error of 10',
                  'MemoryError'):
         assert sign in whole
     number = next(iter(outcomes[0][0]))
-    assert fuzz.main([*arguments[:2], '--cases', '1', '--first', number, '--seconds', '3', '--memory', '1',
+    assert fuzz.main([*arguments[:2], '--cases', '1', '--first', number, *arguments[6:],
                       '--failures', str(tmp_path / 'again')]) == 1
     kept = [(tmp_path / name / 'all_that_can_go_wrong' / number / 'x.bin').read_bytes() for name in ('one', 'again')]
     assert kept[0] == kept[1]
@@ -80,9 +86,25 @@ def test_an_unknown_format_is_named(capsys):
     assert "there is no format 'cuneiform'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('name', ['x.json', 'x.jsonl', 'x.gz', 'x.npy', 'x.npz', 'x.safetensors', 'x.yaml', 'x.bin'])
-def test_mutations_change_and_repeat(name, tmp_path):
-    data = b'{"a": [1, "two", null]}\n' * 3
+def written(write):
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+LINES = b'{"a": [1, "two", null]}\n' * 3
+EXAMPLES = {
+    'x.json': b'{"a": [1, "two", {"b": null, "c": [2.5, true]}], "d": "four"}', 'x.jsonl': LINES, 'x.bin': LINES,
+    'x.gz': gzip.compress(LINES), 'x.yaml': b'a: 1\nb: [1, two]\nc:\n  d: e\n',
+    'x.npy': written(lambda file: np.save(file, np.ones((3, 4), np.float32))),
+    'x.npz': written(lambda file: np.savez(file, a=np.ones(3), b=np.zeros((2, 2)))),
+    'x.safetensors': save({'a': np.ones(3), 'b': np.zeros((2, 2))}),
+}
+
+
+@pytest.mark.parametrize('name', EXAMPLES)
+def test_mutations_change_and_repeat(name):
+    data = EXAMPLES[name]
     results = [[mutations.damage(random.Random(seed), name, data, b'other') for seed in range(200)] for _ in range(2)]
     assert results[0] == results[1]
     counts = Counter(result == data for result in results[0])
@@ -94,5 +116,6 @@ def test_a_worker_ends_with_its_pipe(tmp_path):
     arguments = argparse.Namespace(seed=0, memory=1.0, seconds=30)
     worker = fuzz.Worker('recipe', tmp_path, arguments)
     assert worker.ask(0)[0] in (fuzz.RIGHT, fuzz.NAMED)
-    worker.stop()
-    assert not worker.process.is_alive()
+    worker.pipe.close()
+    worker.process.join(60)
+    assert worker.process.exitcode == 0

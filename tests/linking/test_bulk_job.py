@@ -65,11 +65,11 @@ def same_links(one, other):
 
 
 def test_shards_divide_the_input(job, source):
-    shards = job.shards()
+    shards = job.shards
     assert [shard.stop - shard.start for shard in shards] == [8, 8, 4, 8, 3, 8, 8, 3]
     assert [shard.first for shard in shards] == [1, 9, 17, 21, 29, 32, 40, 48]
     assert [shard.number for shard in shards] == list(range(8))
-    assert replace(job, shard=1000).shards()[-1].first == 32
+    assert replace(job, shard=1000).shards[-1].first == 32
 
 
 def test_links_are_those_of_the_whole_table(job, source, linker):
@@ -155,7 +155,7 @@ def test_input_that_is_none(job, tmp_path):
     broken = tmp_path / 'broken.parquet'
     broken.write_text('PAR1')
     with pytest.raises(ValueError, match=r"broken.parquet' is no readable parquet file"):
-        replace(job, source=broken).shards()
+        enter(replace(job, source=broken))
     for changes in ({'k': 0}, {'shard': 0}):
         with pytest.raises(ValueError, match='must be at least 1, got 0'):
             replace(job, **changes)

@@ -1,20 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from drin_pyg.linking import Link, Linker, calibrate
+from drin_pyg.linking import Link
 from drin_pyg.linking.link_table import LINKS, link_table
-from drin_pyg.training import Recipe
-
-
-@pytest.fixture(scope='module')
-def linker(run_folder):
-    return Linker.from_pretrained(run_folder)
-
-
-@pytest.fixture(scope='module')
-def calibrated(linker, tmp_path_factory):
-    calibration = calibrate(linker.model, linker.data, Recipe(), tmp_path_factory.mktemp('calibration'))
-    return Linker(linker.model, linker.data, calibration=calibration)
 
 
 @pytest.fixture(scope='module')

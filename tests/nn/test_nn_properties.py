@@ -128,6 +128,6 @@ def test_any_configuration_makes_its_model_or_is_refused(data):
         config['num_layers'] = min(config['num_layers'], 4)
     try:
         model = DRIN.from_config(config)
-    except (ValueError, TypeError, KeyError, RuntimeError):
+    except ValueError:
         return
     assert isinstance(model.hidden_channels, int)
