@@ -112,7 +112,7 @@ def test_no_checkpoint_explodes(tmp_path, bomb, way):
     data = CandidateDataModule(tables, candidates, split)
     (tmp_path / 'run' / 'checkpoints').mkdir(parents=True)
     bombs(bomb)[way](tmp_path / 'run' / 'checkpoints' / 'last.ckpt')
-    with pytest.raises((ValueError, RuntimeError, pickle.UnpicklingError)):
+    with pytest.raises(ValueError, match=r"last\.ckpt' is damaged"):
         fit(DRIN(tables.x[NODE_TYPES[0]].size(1), 8), data, tmp_path / 'run', max_epochs=1, resume=True, progress=False,
             accelerator='cpu')
 

@@ -9,8 +9,12 @@ from drin_pyg.experiments import ablate
 from drin_pyg.experiments import run_variant as module
 from drin_pyg.experiments.run_variant import run_variant
 from drin_pyg.experiments.variant import Variant
-from drin_pyg.features import MELData
+from drin_pyg.features import MELData, encode_folder, load_tables
 from drin_pyg.training import EMOJI, Recipe
+from drin_pyg.training.lit_drin import LitDRIN
+from tests.benchmarks import scripts  # noqa: F401
+
+from kill_runs import make_source  # isort: skip
 
 SMALL = Recipe().changed({'model': {'hidden_channels': 16}, 'max_epochs': 1})
 
@@ -75,25 +79,40 @@ def test_features_alone_cannot_be_read_by_tokens_or_extended(few, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
+def test_killed_after_it_was_trained_it_is_not_trained_again(few, tmp_path, monkeypatch):
+    whole, _ = run(Variant('x', SMALL), tmp_path / 'whole')
+    with monkeypatch.context() as patch:
+        patch.setattr(module, 'write_record', lambda *_: pytest.fail('killed'))
+        with pytest.raises(pytest.fail.Exception, match='killed'):
+            run(Variant('x', SMALL), tmp_path / 'run')
+    monkeypatch.setattr(LitDRIN, 'training_step', lambda *_: pytest.fail('trained again'))
+    ranks, _ = run(Variant('x', SMALL), tmp_path / 'run')
+    assert all(np.array_equal(ranks[name], whole[name]) for name in whole)
+    assert {path.name for path in (tmp_path / 'run').iterdir()} == {'ranks.safetensors', 'result.json'}
+
+
 def test_goes_on_where_it_stopped(tmp_path):
-    recipe, out = SMALL.changed({'max_pairs': 8192}), tmp_path / 'out'
+    make_source(tmp_path / 'source', 40)
+    encode_folder(tmp_path / 'source', tables := tmp_path / 'tables', 'text')
+    # A tuple, which comes back as a list from the settings of the folder.
+    recipe, out = SMALL.changed({'model': {'hidden_channels': 16, 'cosine_scales': (5.0, 5.0)}}), tmp_path / 'out'
     options = {'seeds': 1, 'workers': 1, 'quick': True, 'progress': False}
-    table, = ablate(EMOJI, out, ['context'], recipe, **options)
+    table, = ablate(tables, out, ['context'], recipe, **options)
     assert [line.variant.name for line in table.lines] == ['DRIN', 'pair context', 'mention context']
-    assert table.lines[0].hit.shape == (1, 719)
+    assert table.lines[0].hit.shape == (1, load_tables(tables).split['test'].numel())
     runs = sorted((out / 'runs').glob('*/*/result.json'))
     assert len(runs) == 2  # pair context is the base itself
     times = [path.stat().st_mtime_ns for path in runs]
     runs[0].unlink()
-    again, = ablate(EMOJI, out, ['context'], recipe, **options)
+    again, = ablate(tables, out, ['context'], recipe, **options)
     assert again.markdown() == table.markdown()
     assert [path.stat().st_mtime_ns == time for path, time in zip(runs, times, strict=True)] == [False, True]
     assert {path.name for path in out.iterdir()} \
         == {'settings.json', 'runs', 'context.csv', 'context.md', 'context.png', 'context.svg'}
-    only, = ablate(EMOJI, out, ['context'], recipe, variants=['mention context'], **options)
+    only, = ablate(tables, out, ['context'], recipe, variants=['mention context'], **options)
     assert [line.variant.name for line in only.lines] == ['DRIN', 'mention context']
     with pytest.raises(ValueError, match='holds results with different recipe'):
-        ablate(EMOJI, out, ['context'], recipe.changed({'lr': 0.1}), **options)
+        ablate(tables, out, ['context'], recipe.changed({'lr': 0.1}), **options)
 
 
 def test_nonsense_is_named(tmp_path):

@@ -23,7 +23,7 @@ def torchrun(module, *arguments, processes=2):
     return subprocess.run(
         [sys.executable, '-W', 'ignore', '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node',
          str(processes), '-m', module, *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, env=environment, cwd=ROOT)
+        capture_output=True, text=True, timeout=900, env=environment, cwd=ROOT)
 
 
 def together(folder, *arguments):
