@@ -111,6 +111,43 @@ def test_a_job_goes_on_with_what_is_missing(job, linker):
     assert told == [50]
 
 
+def test_what_was_linked_is_what_is_there_now(job, linker, source, tmp_path):
+    table = source[1].slice(0, 5)
+    path = tmp_path / 'mentions.parquet'
+    for number, part in enumerate((table, table.set_column(0, 'id', [[f'new {i}' for i in range(5)]]))):
+        pq.write_table(part, path)
+        again = replace(job, source=path, out=tmp_path / str(number), shard=2)
+        link_locally(again, lambda: linker, lambda rows: None)
+        assert read_links(again.out)['id'].to_pylist() == part['id'].to_pylist()
+
+
+def test_a_job_that_goes_on_is_not_finished(job, linker):
+    link_locally(job, lambda: linker, lambda rows: None)
+    job.finish()
+    next(job.out.glob('*.parquet')).unlink()
+    with job.begin() as left:
+        assert len(left) == 1
+        assert not (job.out / '_finished.json').exists()
+
+
+def test_killed_before_it_said_what_it_is(job):
+    job.out.mkdir()
+    temporary_name(job.out / '_job.json').touch()
+    assert len(enter(job)) == 8
+    assert {path.name for path in job.out.iterdir()} == {'_job.json'}
+
+
+def test_links_are_not_written_into_what_is_linked(job):
+    for out in (job.source, job.source / 'links'):
+        with pytest.raises(ValueError, match='inside of what is linked'):
+            replace(job, out=out)
+
+
+def test_a_run_that_is_none_has_no_key(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"is no training run that is finished: 'run.json' is missing"):
+        run_key(tmp_path)
+
+
 def test_a_folder_of_something_else_is_left_alone(job, linker, tmp_path):
     enter(job)
     for other, what in ((replace(job, k=3), 'k'), (replace(job, key='x'), 'run'), (replace(job, shard=9), 'shard'),
@@ -159,6 +196,8 @@ def test_input_that_is_none(job, tmp_path):
     for changes in ({'k': 0}, {'shard': 0}):
         with pytest.raises(ValueError, match='must be at least 1, got 0'):
             replace(job, **changes)
+    with pytest.raises(ValueError, match="'on_error' must be 'raise' or 'yield'"):
+        replace(job, on_error='ignore')
 
 
 def test_actors_need_an_index_to_share(run_folder, indexed):

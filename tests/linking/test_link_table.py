@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
-from drin_pyg.linking import Link
+from drin_pyg.datasets import EntityList
+from drin_pyg.linking import Link, Linker
 from drin_pyg.linking.link_table import LINKS, link_table
 
 
@@ -117,10 +120,47 @@ def test_a_table_in_chunks_and_with_a_null_in_a_list(linker):
     ({'sentence': ['x'], 'mention': ['x'], 'colour': [1]}, "There is no column 'colour'; there are id, sentence"),
     ({'sentence': ['x'], 'mention': ['x'], 'candidates': ['p']}, "The column 'candidates' must be list<.*got string"),
     ({'sentence': ['x'], 'mention': [['x']]}, "The column 'mention' must be string, got list"),
+    ({'sentence': [1], 'mention': ['x']}, "The column 'sentence' must be string, got int64"),
+    ({'sentence': ['x'], 'mention': ['x'], 'candidates': [[1]]}, "The column 'candidates' must be list<.*got list<"),
+    ({'sentence': ['x'], 'mention': ['x'], 'start': ['0']}, "The column 'start' must be int64, got string"),
+    ({'sentence': ['x'], 'mention': ['x'], 'start': [0.5]}, "The column 'start' cannot be read: .*0.5"),
+    ({'sentence': ['x'], 'mention': pa.array([b'\xff']).view('string')}, "The column 'mention' cannot be read: .*UTF"),
 ])
 def test_columns_that_are_not_right(linker, table, message):
     with pytest.raises(ValueError, match=message):
-        link_table(linker, pa.table(table))
+        link_table(linker, pa.table(table), on_error='yield')
+
+
+def test_a_column_that_is_there_twice(linker):
+    table = pa.table([['x'], ['y'], ['x']], names=['sentence', 'sentence', 'mention'])
+    with pytest.raises(ValueError, match="The column 'sentence' is there twice"):
+        link_table(linker, table)
+
+
+def test_whole_numbers_may_be_floats_beside_nulls(linker):
+    table = pa.table({'sentence': ['a bird, a bird', 'rain'], 'mention': ['bird', 'rain'], 'start': [10.0, None],
+                      'end': [14.0, None], 'images': pa.nulls(2)})
+    assert link_table(linker, table)['error'].null_count == 2
+
+
+def test_an_unknown_candidate_is_quoted_in_part(linker):
+    table = pa.table({'sentence': ['x'], 'mention': ['x'], 'candidates': [['y' * 10**6]]})
+    error, = link_table(linker, table, on_error='yield')['error'].to_pylist()
+    assert error == f"The knowledge base has no entity '{'y' * 80}'"
+
+
+def test_half_a_surrogate_pair_is_escaped(emoji_data, linker):
+    entities = list(emoji_data.entities)
+    entities[3] = replace(entities[3], name='\ud83d half')
+    data = replace(emoji_data, entities=EntityList(entities))
+    table = pa.table({'sentence': ['x'], 'mention': ['x'], 'candidates': [[entities[3].id]]})
+    found = link_table(Linker(linker.model, data), table)
+    assert found['candidates'].to_pylist()[0][0]['name'] == r'\ud83d half'
+
+
+def test_what_to_do_with_errors_must_be_known(linker):
+    with pytest.raises(ValueError, match="'on_error' must be 'raise' or 'yield', got 'Raise'"):
+        link_table(linker, pa.table({'sentence': ['x'], 'mention': ['x']}), on_error='Raise')
 
 
 def test_k_must_be_positive(linker):
