@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from drin_pyg.datasets import PictureError
 from drin_pyg.demo.page_parts import relation_label
 from drin_pyg.explore.explorer import Explorer
+from drin_pyg.explore.guard import LOOPBACK, bracketed, fetch_nothing, guards, is_loopback
 from drin_pyg.explore.records import Judged, Opened
 from drin_pyg.explore.view import PAGE_SIZE, graph_html, mentions_html, ranking_html
 
@@ -18,7 +19,6 @@ MISSING = "The page is made with Gradio, which is not installed; run `pip instal
 MAX_UPLOAD = '20mb'
 MAX_LETTERS = 20_000  # of a sentence; the encoders read the beginning of a long one anyway
 KEEP_UPLOADS = 3600   # seconds, as of what is looked at
-LOOPBACK = '127.0.0.1'
 KINDS = {
     'linked wrong': lambda judged: not judged.right and not judged.nil,
     'called NIL, but has an entity': lambda judged: not judged.right and bool(judged.nil),
@@ -168,6 +168,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         on.click(lambda *choice: browse(*choice[:3], choice[3] + 1), choice, result, **quick)
 
         listed.click(open_listed, None, [tabs, *record, *whole])
+    fetch_nothing(page)
     return page
 
 
@@ -210,14 +211,16 @@ def launch(
 ) -> tuple['gr.Blocks', str]:
     r"""Serves the page.
 
-    Nothing is sent anywhere: no telemetry, no fonts or scripts from elsewhere, no public link. Uploads are limited to
-    20 MB, read by :meth:`~drin_pyg.datasets.Picture.open` and deleted after an hour or two.
+    Nothing is sent anywhere: no telemetry, no fonts or scripts from elsewhere, no public link, no address that a
+    visitor names. Uploads are limited to 20 MB, read by :meth:`~drin_pyg.datasets.Picture.open` and deleted after an
+    hour or two.
 
     Args:
         explorer: The model.
         title: What to call it.
-        host: Address to listen on. The default can be reached from this computer only; whoever can reach
-            another can use the model and read the knowledge base and the mentions of the data.
+        host: Address to listen on. The default can be reached from this computer only, and there by no
+            page of another site; whoever can reach another can use the model and read the knowledge base
+            and the mentions of the data.
         port: Port; None for the first free one from 7860.
         open_browser: Whether to open the page in the browser.
         block: Whether to return only when the server is stopped.
@@ -235,15 +238,16 @@ def launch(
                            font_mono=['ui-monospace', 'Menlo', 'Consolas', 'monospace'])
     try:
         _, address, _ = page.launch(
-            server_name=host, server_port=port, inbrowser=open_browser, share=False, prevent_thread_lock=True,
-            quiet=True, max_file_size=MAX_UPLOAD, footer_links=[], run_history=False, enable_monitoring=False,
-            ssr_mode=False, mcp_server=False, pwa=False, show_error=False, theme=theme,
+            server_name=bracketed(host), server_port=port, app_kwargs={'middleware': guards(host)},
+            inbrowser=open_browser, share=False, prevent_thread_lock=True, quiet=True, max_file_size=MAX_UPLOAD,
+            footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False,
+            show_error=False, theme=theme,
             css=(Path(__file__).parent / 'templates' / 'explore.css').read_text(encoding='utf-8'))
     except OSError as error:
         place = 'any port' if port is None else f'port {port}'
         raise OSError(f"The page cannot listen on {place} of '{host}'; name another port or address") from error
     print(f'{title}: {address} (stop with Ctrl+C)', flush=True)
-    if host not in (LOOPBACK, 'localhost', '::1'):
+    if not is_loopback(host):
         print('Whoever can reach this address can use the model and read the data.', flush=True)
     if block:
         page.block_thread()
