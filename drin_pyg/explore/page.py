@@ -30,12 +30,14 @@ PICK = """element.addEventListener('click', event => {
     const picked = event.target.closest('[data-pick]');
     if (picked) trigger('click', {pick: Number(picked.dataset.pick)});
 })"""
-# Selected words are the mention; a click that selects nothing changes nothing.
+# Selected words are the mention; a click that selects nothing changes nothing. JavaScript counts an emoji as two,
+# Python as one.
 MARK = """(mention, start) => {
     const area = document.querySelector('#sentence textarea');
     const words = area.value.substring(area.selectionStart, area.selectionEnd);
     if (!words.trim()) return [mention, start];
-    return [words.trim(), area.selectionStart + words.length - words.trimStart().length];
+    const begin = area.selectionStart + words.length - words.trimStart().length;
+    return [words.trim(), [...area.value.slice(0, begin)].length];
 }"""
 
 
@@ -110,7 +112,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
 
     with gr.Blocks(title=f'{title} · drin_pyg', analytics_enabled=False,
                    delete_cache=(KEEP_UPLOADS, KEEP_UPLOADS)) as page:
-        opened, picked, start = gr.State(), gr.State(0), gr.Number(precision=0, visible='hidden')
+        opened, picked, start = gr.State(), gr.State(0), gr.Number(precision=0, visible='hidden', elem_id='start')
         gr.HTML(f'<h1 class="ex-h1">{html.escape(title)}</h1><p class="ex-note">{len(data.entities):,} entities. Which '
                 f'of them does a mention mean, judged by its text and its image?</p>')
         with gr.Tabs() as tabs:
@@ -155,7 +157,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         page.load(any_row, None, [*record, *whole])
         another.click(any_row, None, [*record, *whole])
         sentence.select(None, [mention, start], [mention, start], js=MARK)
-        mention.input(None, None, start, js='() => null')
+        gr.on([sentence.input, mention.input], None, None, start, js='() => null')  # the place is of what was there
         gr.on([go.click, mention.submit], link, record, whole)
         cards.click(pick, [opened, *sliders], [picked, *shown], **quick)
         gr.on([slider.input for slider in sliders], show, [opened, picked, *sliders], shown, **quick)

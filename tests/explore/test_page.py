@@ -152,6 +152,20 @@ def test_selected_words_are_the_mention(page):
     page.wait_for_function("document.querySelector('#mention :is(input, textarea)').value == 'bird'")
 
 
+def test_the_place_of_selected_words_is_counted_in_characters(page):
+    type_mention(page, '\N{SWAN}' * 10 + ' a bird, a bird', 'x')
+    area = page.locator('#sentence textarea')
+    # Each emoji is two units of JavaScript: the first of the two birds begins at unit 23, which is character 13.
+    area.evaluate("area => { area.focus(); area.setSelectionRange(22, 28); }")
+    page.keyboard.press('Shift+ArrowLeft')
+    page.wait_for_function("document.querySelector('#mention :is(input, textarea)').value == 'bird'")
+    page.wait_for_function("document.querySelector('#start input').value == '13'")
+    linked(page)
+    area.press('End')
+    area.type(', no')  # the words may stand elsewhere now
+    page.wait_for_function("document.querySelector('#start input').value == ''")
+
+
 def test_mistakes_are_browsed_and_opened(page):
     page.get_by_role('tab', name='Mistakes').click()
     card = page.locator('.ex-mentions button').first
