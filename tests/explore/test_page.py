@@ -10,9 +10,13 @@ import sys
 import httpx
 import pytest
 
+from drin_pyg.cli.explore import explore
+from drin_pyg.explore import Explorer
 from drin_pyg.explore.guard import LOOPBACK
+from drin_pyg.files import write_record
 from drin_pyg.linking import calibrate
 from drin_pyg.training import load_run
+from drin_pyg.training.run import RUN
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 SWAN = 'A white bird with a long neck swam on the lake.'
@@ -35,8 +39,8 @@ def address(run_folder, tmp_path_factory):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
                           env={**os.environ, 'GRADIO_TEMP_DIR': str(uploads)}) as server:
         line = server.stdout.readline()
-        assert line.startswith('a run: http://'), line
-        yield line.split()[2]
+        assert line.startswith('EmojiMEL: http://'), line
+        yield line.split()[1]
         server.terminate()
 
 
@@ -223,6 +227,19 @@ def test_nothing_is_wider_than_the_window(page, width):
     page.get_by_role('tab', name='Mistakes').click()
     page.locator('.ex-mentions button').first.wait_for()
     assert page.evaluate('document.documentElement.scrollWidth') <= width
+
+
+@pytest.mark.parametrize(('source', 'title'), [
+    ('emoji', 'EmojiMEL'), ('emoji:mention=twemoji', 'EmojiMEL'), ('/data/tables', 'a run')])
+def test_the_page_is_called_after_the_packaged_data_or_the_run(tmp_path, monkeypatch, source, title):
+    folder = tmp_path / 'a run'
+    folder.mkdir()
+    write_record(folder / RUN, {'data': source})
+    titles = []
+    monkeypatch.setattr(Explorer, 'from_pretrained', lambda *args: None)
+    monkeypatch.setattr('drin_pyg.explore.launch', lambda explorer, title, **options: titles.append(title))
+    explore(folder)
+    assert titles == [title]
 
 
 def test_listens_on_this_computer_only(address):
