@@ -27,12 +27,14 @@ def ranking_html(ranking: Ranking, picked: int) -> str:
     shown = ranking.candidates[:SHOWN]
     # The answer is what one looks for, wherever it came to stand.
     shown += [candidate for candidate in ranking.candidates[SHOWN:] if candidate.is_answer]
-    return _render('ranking.html', ranking=ranking, best=shown[0] if shown else None, picked=picked, cards=[{
+    cards = [{
         'candidate': candidate,
         'entity': candidate.linked.entity,
         'picture': _picture(candidate.linked.entity.pictures),
         'moved': candidate.place_before - candidate.place,
-    } for candidate in shown])
+    } for candidate in shown]
+    return _render('ranking.html', ranking=ranking, best=shown[0] if shown else None, picked=picked, cards=cards,
+                   num_best=SHOWN)
 
 
 def graph_html(ranking: Ranking, picked: int, strength: dict[str, float]) -> str:
