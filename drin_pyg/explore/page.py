@@ -10,7 +10,7 @@ from drin_pyg.demo.page_parts import relation_label
 from drin_pyg.explore.explorer import Explorer
 from drin_pyg.explore.guard import LOOPBACK, bracketed, fetch_nothing, guards, is_loopback
 from drin_pyg.explore.records import Judged, Opened
-from drin_pyg.explore.view import PAGE_SIZE, graph_html, mentions_html, ranking_html
+from drin_pyg.explore.view import PAGE_SIZE, graph_html, mentions_html, ranking_html, sendable
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -52,6 +52,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         ImportError: If Gradio is not installed.
     """
     gr = _gradio()
+    title = sendable(title)
     relations = explorer.relations
     data = explorer.data
 
@@ -69,7 +70,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         return opened, picked, *[1.0] * len(relations), *show(opened, picked, *[1.0] * len(relations))
 
     def link(sentence: str | None, mention: str | None, image: tuple[str, str] | None, start: int | None) -> tuple:
-        sentence, mention = sentence or '', (mention or '').strip()
+        sentence, mention = sendable(sentence or ''), sendable(mention or '').strip()
         if len(sentence) > MAX_LETTERS or len(mention) > MAX_LETTERS:
             raise _error(f"The text is longer than {MAX_LETTERS:,} letters; shorten it")
         try:
@@ -88,7 +89,8 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
             image = mention.pictures[0].open() if mention.pictures else None
         except PictureError:
             image = None  # as it was for the model
-        return mention.sentence, mention.surface, image, mention.span and mention.span[0], *opening(opened)
+        start = mention.span and len(sendable(mention.sentence[:mention.span[0]]))
+        return sendable(mention.sentence), sendable(mention.surface), image, start, *opening(opened)
 
     def open_listed(event: gr.EventData) -> tuple:
         return gr.Tabs(selected='link'), *open_row(event.pick)
@@ -248,7 +250,7 @@ def launch(
     except OSError as error:
         place = 'any port' if port is None else f'port {port}'
         raise OSError(f"The page cannot listen on {place} of '{host}'; name another port or address") from error
-    print(f'{title}: {address} (stop with Ctrl+C)', flush=True)
+    print(f'{sendable(title)}: {address} (stop with Ctrl+C)', flush=True)
     if not is_loopback(host):
         print('Whoever can reach this address can use the model and read the data.', flush=True)
     if block:
@@ -271,4 +273,4 @@ def _as_it_came(payload) -> tuple[str, str] | None:
 
 def _error(message: str) -> Exception:
     """A message on the page. Gradio shows its text as HTML."""
-    return _gradio().Error(html.escape(message), print_exception=False, title='Cannot do that')
+    return _gradio().Error(html.escape(sendable(message)), print_exception=False, title='Cannot do that')

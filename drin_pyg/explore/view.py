@@ -122,6 +122,11 @@ def marked(mention: Mention) -> tuple[str, str, str]:
     return mention.sentence[:start], mention.sentence[start:end], mention.sentence[end:]
 
 
+def sendable(text: str) -> str:
+    r"""Text with halves of surrogate pairs escaped: JSON can hold them, the UTF-8 that goes to the browser cannot."""
+    return text.encode('utf-8', 'backslashreplace').decode()
+
+
 def _picture(pictures: tuple[Picture, ...]) -> str | None:
     """As a data URI; one that cannot be used is missing, as it was for the model."""
     try:
@@ -139,4 +144,4 @@ def _environment():
 
 
 def _render(template: str, **values) -> str:
-    return _environment().get_template(template).render(**values)
+    return sendable(_environment().get_template(template).render(**values))

@@ -190,6 +190,17 @@ def test_how_many_candidates_are_shown_is_said(explorer, count, answer, note, ca
     assert page.count('data-pick=') == cards
 
 
+def test_half_a_surrogate_pair_is_escaped(explorer):
+    opened = explorer.open_row(int(explorer.data.split['test'][0]))
+    ranking = explorer.rank(opened)
+    first = ranking.candidates[0]
+    entity = replace(first.linked.entity, name='bird \ud83d', description='\udc00 a bird')
+    ranking.candidates[0] = replace(first, linked=replace(first.linked, entity=entity))
+    for page in (ranking_html(ranking, first.pair), graph_html(ranking, first.pair, {})):
+        assert 'bird \\ud83d' in page
+        page.encode()
+
+
 def test_mentions_show_answer_and_choice(explorer):
     found = find(explorer, 'test', 'linked wrong')
     page = mentions_html(found, explorer.data)

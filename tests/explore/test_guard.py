@@ -37,7 +37,8 @@ def serving(run_folder, host, folder):
 @pytest.fixture(scope='module')
 def served(run_folder, tmp_path_factory):
     with serving(run_folder, LOOPBACK, tmp_path_factory.mktemp('served')) as (line, asked):
-        yield line.split()[1], asked
+        assert line.startswith('half \\ud83d: ')
+        yield line.split()[2], asked
 
 
 def ask(address, name, data):
@@ -93,6 +94,19 @@ def upload(address, headers):
     return httpx.post(f'{address}gradio_api/upload', files={'files': ('a.png', b'x')}, headers=headers)
 
 
+def test_halves_of_surrogate_pairs_are_shown_escaped(served):
+    address = served[0]
+    assert httpx.get(f'{address}config').json()['title'].startswith('half \\ud83d ')
+    answer = json.loads(ask(address, 'any_row', []))
+    assert answer['success'] is True
+    sentence, mention, _, start, *_, cards, _ = answer['output']['data']
+    assert sentence.startswith('\\ud83d ')
+    assert start is None or sentence[start:start + len(mention)].casefold() == mention.casefold()
+    assert ' \\ud83d</' in cards
+    # Nor does the text of a visitor stop anything.
+    assert json.loads(ask(address, 'link', ['A \ud83d bird', '\ud83d', None, None]))['success'] is True
+
+
 @pytest.mark.parametrize(('host', 'own'), [
     (LOOPBACK, True), ('127.0.0.2', True), ('localhost', True), ('LOCALHOST', True), ('::1', True), ('[::1]', True),
     ('0.0.0.0', False), ('::', False), ('192.0.2.1', False), ('example.com', False), ('', False)])
@@ -113,7 +127,7 @@ def test_other_addresses_of_loopback(run_folder, host, tmp_path):
     except OSError:
         pytest.skip(f'this machine has no {host}')
     with serving(run_folder, host, tmp_path) as (line, _):
-        address = line.split()[1]
+        address = line.split()[2]
         assert address.startswith(f'http://{bracketed(host)}:')
         assert httpx.get(address).status_code == 200
         assert upload(address, {'Origin': address.rstrip('/')}).status_code == 200
