@@ -19,7 +19,11 @@ def explore(
     """Explore a trained model on a page: link mentions, weigh the relations, browse the mistakes."""
     import gradio  # noqa: F401  # one that is missing is named before a model is read
 
+    from drin_pyg.datasets.open_dataset import is_packaged
     from drin_pyg.explore import Explorer, launch
+    from drin_pyg.files import read_record
+    from drin_pyg.training.run import RUN
 
-    launch(Explorer.from_pretrained(run, not quiet), run.resolve().name, host=host, port=port,
-           open_browser=open_browser)
+    explorer = Explorer.from_pretrained(run, not quiet)
+    title = 'EmojiMEL' if is_packaged(read_record(run / RUN)['data']) else run.resolve().name
+    launch(explorer, title, host=host, port=port, open_browser=open_browser)

@@ -100,7 +100,10 @@ class Explorer:
         Raises:
             KeyError: If there is no such relation.
         """
-        strength = {name: value for name, value in (strength or {}).items() if value != 1}
+        strength = strength or {}
+        if unknown := [name for name in strength if name not in RELATIONS]:
+            raise KeyError(f"There is no relation {unknown[0]!r}; there are {', '.join(RELATIONS)}")
+        strength = {name: value for name, value in strength.items() if value != 1}
         by_type = {RELATIONS[name]: value for name, value in strength.items()}
         if not opened.lists.num_pairs:
             return Ranking(opened.mention, [], *self._decide(torch.empty(0), opened.lists)[1:], bool(strength))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from drin_pyg.datasets import PictureError
 from drin_pyg.demo.page_parts import relation_label
 from drin_pyg.explore.explorer import Explorer
+from drin_pyg.explore.guard import LOOPBACK, bracketed, fetch_nothing, guards, is_loopback
 from drin_pyg.explore.records import Judged, Opened
-from drin_pyg.explore.view import PAGE_SIZE, graph_html, mentions_html, ranking_html
+from drin_pyg.explore.view import PAGE_SIZE, graph_html, mentions_html, ranking_html, sendable
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -18,7 +19,6 @@ MISSING = "The page is made with Gradio, which is not installed; run `pip instal
 MAX_UPLOAD = '20mb'
 MAX_LETTERS = 20_000  # of a sentence; the encoders read the beginning of a long one anyway
 KEEP_UPLOADS = 3600   # seconds, as of what is looked at
-LOOPBACK = '127.0.0.1'
 KINDS = {
     'linked wrong': lambda judged: not judged.right and not judged.nil,
     'called NIL, but has an entity': lambda judged: not judged.right and bool(judged.nil),
@@ -30,12 +30,14 @@ PICK = """element.addEventListener('click', event => {
     const picked = event.target.closest('[data-pick]');
     if (picked) trigger('click', {pick: Number(picked.dataset.pick)});
 })"""
-# Selected words are the mention; a click that selects nothing changes nothing.
+# Selected words are the mention; a click that selects nothing changes nothing. JavaScript counts an emoji as two,
+# Python as one.
 MARK = """(mention, start) => {
     const area = document.querySelector('#sentence textarea');
     const words = area.value.substring(area.selectionStart, area.selectionEnd);
     if (!words.trim()) return [mention, start];
-    return [words.trim(), area.selectionStart + words.length - words.trimStart().length];
+    const begin = area.selectionStart + words.length - words.trimStart().length;
+    return [words.trim(), [...area.value.slice(0, begin)].length];
 }"""
 
 
@@ -50,6 +52,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         ImportError: If Gradio is not installed.
     """
     gr = _gradio()
+    title = sendable(title)
     relations = explorer.relations
     data = explorer.data
 
@@ -67,7 +70,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         return opened, picked, *[1.0] * len(relations), *show(opened, picked, *[1.0] * len(relations))
 
     def link(sentence: str | None, mention: str | None, image: tuple[str, str] | None, start: int | None) -> tuple:
-        sentence, mention = sentence or '', (mention or '').strip()
+        sentence, mention = sendable(sentence or ''), sendable(mention or '').strip()
         if len(sentence) > MAX_LETTERS or len(mention) > MAX_LETTERS:
             raise _error(f"The text is longer than {MAX_LETTERS:,} letters; shorten it")
         try:
@@ -86,7 +89,8 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
             image = mention.pictures[0].open() if mention.pictures else None
         except PictureError:
             image = None  # as it was for the model
-        return mention.sentence, mention.surface, image, mention.span and mention.span[0], *opening(opened)
+        start = mention.span and len(sendable(mention.sentence[:mention.span[0]]))
+        return sendable(mention.sentence), sendable(mention.surface), image, start, *opening(opened)
 
     def open_listed(event: gr.EventData) -> tuple:
         return gr.Tabs(selected='link'), *open_row(event.pick)
@@ -110,7 +114,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
 
     with gr.Blocks(title=f'{title} · drin_pyg', analytics_enabled=False,
                    delete_cache=(KEEP_UPLOADS, KEEP_UPLOADS)) as page:
-        opened, picked, start = gr.State(), gr.State(0), gr.Number(precision=0, visible='hidden')
+        opened, picked, start = gr.State(), gr.State(0), gr.Number(precision=0, visible='hidden', elem_id='start')
         gr.HTML(f'<h1 class="ex-h1">{html.escape(title)}</h1><p class="ex-note">{len(data.entities):,} entities. Which '
                 f'of them does a mention mean, judged by its text and its image?</p>')
         with gr.Tabs() as tabs:
@@ -155,7 +159,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         page.load(any_row, None, [*record, *whole])
         another.click(any_row, None, [*record, *whole])
         sentence.select(None, [mention, start], [mention, start], js=MARK)
-        mention.input(None, None, start, js='() => null')
+        gr.on([sentence.input, mention.input], None, None, start, js='() => null')  # the place is of what was there
         gr.on([go.click, mention.submit], link, record, whole)
         cards.click(pick, [opened, *sliders], [picked, *shown], **quick)
         gr.on([slider.input for slider in sliders], show, [opened, picked, *sliders], shown, **quick)
@@ -168,6 +172,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         on.click(lambda *choice: browse(*choice[:3], choice[3] + 1), choice, result, **quick)
 
         listed.click(open_listed, None, [tabs, *record, *whole])
+    fetch_nothing(page)
     return page
 
 
@@ -210,14 +215,16 @@ def launch(
 ) -> tuple['gr.Blocks', str]:
     r"""Serves the page.
 
-    Nothing is sent anywhere: no telemetry, no fonts or scripts from elsewhere, no public link. Uploads are limited to
-    20 MB, read by :meth:`~drin_pyg.datasets.Picture.open` and deleted after an hour or two.
+    Nothing is sent anywhere: no telemetry, no fonts or scripts from elsewhere, no public link, no address that a
+    visitor names. Uploads are limited to 20 MB, read by :meth:`~drin_pyg.datasets.Picture.open` and deleted after an
+    hour or two.
 
     Args:
         explorer: The model.
         title: What to call it.
-        host: Address to listen on. The default can be reached from this computer only; whoever can reach
-            another can use the model and read the knowledge base and the mentions of the data.
+        host: Address to listen on. The default can be reached from this computer only, and there by no
+            page of another site; whoever can reach another can use the model and read the knowledge base
+            and the mentions of the data.
         port: Port; None for the first free one from 7860.
         open_browser: Whether to open the page in the browser.
         block: Whether to return only when the server is stopped.
@@ -235,15 +242,16 @@ def launch(
                            font_mono=['ui-monospace', 'Menlo', 'Consolas', 'monospace'])
     try:
         _, address, _ = page.launch(
-            server_name=host, server_port=port, inbrowser=open_browser, share=False, prevent_thread_lock=True,
-            quiet=True, max_file_size=MAX_UPLOAD, footer_links=[], run_history=False, enable_monitoring=False,
-            ssr_mode=False, mcp_server=False, pwa=False, show_error=False, theme=theme,
+            server_name=bracketed(host), server_port=port, app_kwargs={'middleware': guards(host)},
+            inbrowser=open_browser, share=False, prevent_thread_lock=True, quiet=True, max_file_size=MAX_UPLOAD,
+            footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False,
+            show_error=False, theme=theme,
             css=(Path(__file__).parent / 'templates' / 'explore.css').read_text(encoding='utf-8'))
     except OSError as error:
         place = 'any port' if port is None else f'port {port}'
         raise OSError(f"The page cannot listen on {place} of '{host}'; name another port or address") from error
-    print(f'{title}: {address} (stop with Ctrl+C)', flush=True)
-    if host not in (LOOPBACK, 'localhost', '::1'):
+    print(f'{sendable(title)}: {address} (stop with Ctrl+C)', flush=True)
+    if not is_loopback(host):
         print('Whoever can reach this address can use the model and read the data.', flush=True)
     if block:
         page.block_thread()
@@ -265,4 +273,4 @@ def _as_it_came(payload) -> tuple[str, str] | None:
 
 def _error(message: str) -> Exception:
     """A message on the page. Gradio shows its text as HTML."""
-    return _gradio().Error(html.escape(message), print_exception=False, title='Cannot do that')
+    return _gradio().Error(html.escape(sendable(message)), print_exception=False, title='Cannot do that')

@@ -27,12 +27,14 @@ def ranking_html(ranking: Ranking, picked: int) -> str:
     shown = ranking.candidates[:SHOWN]
     # The answer is what one looks for, wherever it came to stand.
     shown += [candidate for candidate in ranking.candidates[SHOWN:] if candidate.is_answer]
-    return _render('ranking.html', ranking=ranking, best=shown[0] if shown else None, picked=picked, cards=[{
+    cards = [{
         'candidate': candidate,
         'entity': candidate.linked.entity,
         'picture': _picture(candidate.linked.entity.pictures),
         'moved': candidate.place_before - candidate.place,
-    } for candidate in shown])
+    } for candidate in shown]
+    return _render('ranking.html', ranking=ranking, best=shown[0] if shown else None, picked=picked, cards=cards,
+                   num_best=SHOWN)
 
 
 def graph_html(ranking: Ranking, picked: int, strength: dict[str, float]) -> str:
@@ -120,6 +122,11 @@ def marked(mention: Mention) -> tuple[str, str, str]:
     return mention.sentence[:start], mention.sentence[start:end], mention.sentence[end:]
 
 
+def sendable(text: str) -> str:
+    r"""Text with halves of surrogate pairs escaped: JSON can hold them, the UTF-8 that goes to the browser cannot."""
+    return text.encode('utf-8', 'backslashreplace').decode()
+
+
 def _picture(pictures: tuple[Picture, ...]) -> str | None:
     """As a data URI; one that cannot be used is missing, as it was for the model."""
     try:
@@ -137,4 +144,4 @@ def _environment():
 
 
 def _render(template: str, **values) -> str:
-    return _environment().get_template(template).render(**values)
+    return sendable(_environment().get_template(template).render(**values))

@@ -63,6 +63,11 @@ def test_sliding_a_relation_down_changes_the_ranking(explorer, picture):
     assert any(candidate.place != candidate.place_before for candidate in without.candidates)
 
 
+def test_an_unknown_relation_is_an_error(explorer):
+    with pytest.raises(KeyError, match="no relation 'nonsense'; there are text_text"):
+        explorer.rank(explorer.open_row(0), {'nonsense': 1.0})
+
+
 def test_a_mention_of_the_data_has_its_own_candidates_and_answer(explorer):
     data = explorer.data
     row = int(data.split['test'][5])
@@ -170,6 +175,30 @@ def test_nothing_to_rank(explorer):
     assert ranking.candidates == []
     assert 'No candidates' in ranking_html(ranking, 0)
     assert graph_html(ranking, 0, {}) == ''
+
+
+@pytest.mark.parametrize(('count', 'answer', 'note', 'cards'), [
+    (12, 11, 'Percent: probability if one of these', 12),
+    (13, 12, 'Percent: probability if one of these', 13),
+    (20, 3, 'The best 12 of 20 candidates; percent', 12),
+    (20, 19, 'The best 12 of 20 candidates, and the answer; percent', 13)])
+def test_how_many_candidates_are_shown_is_said(explorer, count, answer, note, cards):
+    ranking = explorer.rank(explorer.open_row(int(explorer.data.split['test'][0])))
+    candidates = [replace(ranking.candidates[i % len(ranking.candidates)], is_answer=i == answer) for i in range(count)]
+    page = ranking_html(replace(ranking, candidates=candidates), -1)
+    assert f'<p class="ex-note">{note}' in page
+    assert page.count('data-pick=') == cards
+
+
+def test_half_a_surrogate_pair_is_escaped(explorer):
+    opened = explorer.open_row(int(explorer.data.split['test'][0]))
+    ranking = explorer.rank(opened)
+    first = ranking.candidates[0]
+    entity = replace(first.linked.entity, name='bird \ud83d', description='\udc00 a bird')
+    ranking.candidates[0] = replace(first, linked=replace(first.linked, entity=entity))
+    for page in (ranking_html(ranking, first.pair), graph_html(ranking, first.pair, {})):
+        assert 'bird \\ud83d' in page
+        page.encode()
 
 
 def test_mentions_show_answer_and_choice(explorer):

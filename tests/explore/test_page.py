@@ -6,14 +6,17 @@ import shutil
 import socket
 import subprocess
 import sys
-import uuid
 
 import httpx
 import pytest
 
-from drin_pyg.explore.page import LOOPBACK
+from drin_pyg.cli.explore import explore
+from drin_pyg.explore import Explorer
+from drin_pyg.explore.guard import LOOPBACK
+from drin_pyg.files import write_record
 from drin_pyg.linking import calibrate
 from drin_pyg.training import load_run
+from drin_pyg.training.run import RUN
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 SWAN = 'A white bird with a long neck swam on the lake.'
@@ -36,8 +39,8 @@ def address(run_folder, tmp_path_factory):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
                           env={**os.environ, 'GRADIO_TEMP_DIR': str(uploads)}) as server:
         line = server.stdout.readline()
-        assert line.startswith('a run: http://'), line
-        yield line.split()[2]
+        assert line.startswith('EmojiMEL: http://'), line
+        yield line.split()[1]
         server.terminate()
 
 
@@ -153,6 +156,20 @@ def test_selected_words_are_the_mention(page):
     page.wait_for_function("document.querySelector('#mention :is(input, textarea)').value == 'bird'")
 
 
+def test_the_place_of_selected_words_is_counted_in_characters(page):
+    type_mention(page, '\N{SWAN}' * 10 + ' a bird, a bird', 'x')
+    area = page.locator('#sentence textarea')
+    # Each emoji is two units of JavaScript: the first of the two birds begins at unit 23, which is character 13.
+    area.evaluate("area => { area.focus(); area.setSelectionRange(22, 28); }")
+    page.keyboard.press('Shift+ArrowLeft')
+    page.wait_for_function("document.querySelector('#mention :is(input, textarea)').value == 'bird'")
+    page.wait_for_function("document.querySelector('#start input').value == '13'")
+    linked(page)
+    area.press('End')
+    area.type(', no')  # the words may stand elsewhere now
+    page.wait_for_function("document.querySelector('#start input').value == ''")
+
+
 def test_mistakes_are_browsed_and_opened(page):
     page.get_by_role('tab', name='Mistakes').click()
     card = page.locator('.ex-mentions button').first
@@ -212,6 +229,19 @@ def test_nothing_is_wider_than_the_window(page, width):
     assert page.evaluate('document.documentElement.scrollWidth') <= width
 
 
+@pytest.mark.parametrize(('source', 'title'), [
+    ('emoji', 'EmojiMEL'), ('emoji:mention=twemoji', 'EmojiMEL'), ('/data/tables', 'a run')])
+def test_the_page_is_called_after_the_packaged_data_or_the_run(tmp_path, monkeypatch, source, title):
+    folder = tmp_path / 'a run'
+    folder.mkdir()
+    write_record(folder / RUN, {'data': source})
+    titles = []
+    monkeypatch.setattr(Explorer, 'from_pretrained', lambda *args: None)
+    monkeypatch.setattr('drin_pyg.explore.launch', lambda explorer, title, **options: titles.append(title))
+    explore(folder)
+    assert titles == [title]
+
+
 def test_listens_on_this_computer_only(address):
     assert address.startswith(f'http://{LOOPBACK}:')
     port = int(address.rsplit(':', 1)[1].strip('/'))
@@ -237,19 +267,3 @@ def test_a_port_that_is_taken(address, run_folder):
 def test_a_large_upload_is_refused(address):
     answer = httpx.post(f'{address}gradio_api/upload', files={'files': ('big.png', b'\0' * 21 * 2**20)}, timeout=60)
     assert answer.status_code == 413
-
-
-@pytest.mark.parametrize('path', ['/etc/passwd', '../../../etc/passwd'])
-def test_files_of_the_machine_are_not_read(address, path):
-    config = httpx.get(f'{address}config').json()
-    event = next(d for d in config['dependencies'] if d['api_name'] == 'link')
-    session = uuid.uuid4().hex
-    image = {'path': path, 'orig_name': 'x.png', 'meta': {'_type': 'gradio.FileData'}}
-    answer = httpx.post(f'{address}gradio_api/queue/join', json={
-        'data': [SWAN, 'bird', image, None], 'fn_index': event['id'], 'session_hash': session})
-    assert answer.status_code == 200
-    with httpx.stream('GET', f'{address}gradio_api/queue/data?session_hash={session}', timeout=60) as stream:
-        last = next(line for line in stream.iter_lines() if 'process_completed' in line)
-    assert '"success":false' in last.replace(' ', '')
-    assert 'root:' not in last
-    assert httpx.get(f'{address}gradio_api/file={path}').status_code in (403, 404)
