@@ -109,10 +109,18 @@ def cache_folder() -> Path:
 
 
 def content_key(parts: Iterable[str | bytes | memoryview]) -> str:
-    r"""A digest of the parts and of where each ends."""
+    r"""A digest of the parts and of where each ends.
+
+    Raises:
+        ValueError: If a part is no text, as JSON can hold some, naming it.
+    """
     digest = hashlib.sha256()
     for part in parts:
-        part = part.encode() if isinstance(part, str) else part
+        try:
+            part = part.encode() if isinstance(part, str) else part
+        except UnicodeEncodeError:
+            raise ValueError(f"{part!r:.200} holds half of a surrogate pair, which is no text; mend or remove it in "
+                             f"the data") from None
         digest.update(len(part).to_bytes(8, 'little'))
         digest.update(part)
     return digest.hexdigest()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from tests.run_folder import calibrated, emoji_data, linker, run_folder  # noqa: F401
+from tests.run_folder import calibrated, emoji_data, linker, picture, run_folder  # noqa: F401
 from tests.world import single_world, world  # noqa: F401
 
 # The same cases in every run of the suite; `--hypothesis-profile=thorough` draws many more, and others each time.

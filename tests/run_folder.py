@@ -27,6 +27,14 @@ def run_folder(emoji_data, tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def picture(emoji_data, tmp_path_factory):
+    """A file with the picture of the swan."""
+    path = tmp_path_factory.mktemp('picture') / 'swan.png'
+    next(e for e in emoji_data.entities if e.name == 'swan').pictures[0].open().save(path)
+    return path
+
+
+@pytest.fixture(scope='session')
 def linker(run_folder):
     return Linker.from_pretrained(run_folder)
 

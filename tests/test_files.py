@@ -88,6 +88,11 @@ def test_key_of_text_is_that_of_its_bytes():
     assert content_key(['\u00e9']) == content_key(['\u00e9'.encode()])
 
 
+def test_what_is_no_text_has_no_key():
+    with pytest.raises(ValueError, match=r"'a .ud83d' holds half of a surrogate pair"):
+        content_key(['a \ud83d'])
+
+
 def test_json_is_the_same_for_equal_values():
     assert to_json({'b': [1, (2, )], 'a': 'é'}) == to_json({'a': 'é', 'b': [1, [2]]}) == '{"a": "é", "b": [1, [2]]}'
 

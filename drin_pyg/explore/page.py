@@ -10,7 +10,8 @@ from drin_pyg.demo.page_parts import relation_label
 from drin_pyg.explore.explorer import Explorer
 from drin_pyg.explore.guard import LOOPBACK, bracketed, fetch_nothing, guards, is_loopback
 from drin_pyg.explore.records import Judged, Opened
-from drin_pyg.explore.view import PAGE_SIZE, graph_html, mentions_html, ranking_html, sendable
+from drin_pyg.explore.view import PAGE_SIZE, graph_html, mentions_html, ranking_html
+from drin_pyg.files import utf8
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -52,7 +53,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         ImportError: If Gradio is not installed.
     """
     gr = _gradio()
-    title = sendable(title)
+    title = utf8(title)
     relations = explorer.relations
     data = explorer.data
 
@@ -70,7 +71,7 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
         return opened, picked, *[1.0] * len(relations), *show(opened, picked, *[1.0] * len(relations))
 
     def link(sentence: str | None, mention: str | None, image: tuple[str, str] | None, start: int | None) -> tuple:
-        sentence, mention = sendable(sentence or ''), sendable(mention or '').strip()
+        sentence, mention = utf8(sentence or ''), utf8(mention or '').strip()
         if len(sentence) > MAX_LETTERS or len(mention) > MAX_LETTERS:
             raise _error(f"The text is longer than {MAX_LETTERS:,} letters; shorten it")
         try:
@@ -89,8 +90,8 @@ def make_page(explorer: Explorer, title: str = 'model') -> 'gr.Blocks':
             image = mention.pictures[0].open() if mention.pictures else None
         except PictureError:
             image = None  # as it was for the model
-        start = mention.span and len(sendable(mention.sentence[:mention.span[0]]))
-        return sendable(mention.sentence), sendable(mention.surface), image, start, *opening(opened)
+        start = mention.span and len(utf8(mention.sentence[:mention.span[0]]))
+        return utf8(mention.sentence), utf8(mention.surface), image, start, *opening(opened)
 
     def open_listed(event: gr.EventData) -> tuple:
         return gr.Tabs(selected='link'), *open_row(event.pick)
@@ -250,7 +251,7 @@ def launch(
     except OSError as error:
         place = 'any port' if port is None else f'port {port}'
         raise OSError(f"The page cannot listen on {place} of '{host}'; name another port or address") from error
-    print(f'{sendable(title)}: {address} (stop with Ctrl+C)', flush=True)
+    print(f'{utf8(title)}: {address} (stop with Ctrl+C)', flush=True)
     if not is_loopback(host):
         print('Whoever can reach this address can use the model and read the data.', flush=True)
     if block:
@@ -273,4 +274,4 @@ def _as_it_came(payload) -> tuple[str, str] | None:
 
 def _error(message: str) -> Exception:
     """A message on the page. Gradio shows its text as HTML."""
-    return _gradio().Error(html.escape(sendable(message)), print_exception=False, title='Cannot do that')
+    return _gradio().Error(html.escape(utf8(message)), print_exception=False, title='Cannot do that')

@@ -7,6 +7,7 @@ from pathlib import Path
 from drin_pyg.datasets import Mention, Picture, PictureError
 from drin_pyg.demo.page_parts import depth_label, first_picture, relation_label
 from drin_pyg.explore.records import Judged, RankedCandidate, Ranking
+from drin_pyg.files import utf8
 from drin_pyg.vocabulary import ENTITY_IMAGE, MENTION_IMAGE, RELATIONS
 
 SHOWN = 12     # candidates
@@ -122,11 +123,6 @@ def marked(mention: Mention) -> tuple[str, str, str]:
     return mention.sentence[:start], mention.sentence[start:end], mention.sentence[end:]
 
 
-def sendable(text: str) -> str:
-    r"""Text with halves of surrogate pairs escaped: JSON can hold them, the UTF-8 that goes to the browser cannot."""
-    return text.encode('utf-8', 'backslashreplace').decode()
-
-
 def _picture(pictures: tuple[Picture, ...]) -> str | None:
     """As a data URI; one that cannot be used is missing, as it was for the model."""
     try:
@@ -144,4 +140,4 @@ def _environment():
 
 
 def _render(template: str, **values) -> str:
-    return sendable(_environment().get_template(template).render(**values))
+    return utf8(_environment().get_template(template).render(**values))

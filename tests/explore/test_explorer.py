@@ -7,7 +7,6 @@ from drin_pyg.evaluation import evaluate_scores
 from drin_pyg.explore import Explorer
 from drin_pyg.explore.page import KINDS, find
 from drin_pyg.explore.view import graph_html, marked, mentions_html, ranking_html
-from drin_pyg.linking import Linker, calibrate
 from drin_pyg.training import Recipe, data_module, predict
 from drin_pyg.vocabulary import RELATIONS
 
@@ -20,23 +19,14 @@ def explorer(run_folder):
 
 
 @pytest.fixture(scope='module')
-def calibrated(explorer, tmp_path_factory):
-    linker = explorer.linker
-    calibration = calibrate(linker.model, linker.data, Recipe(), tmp_path_factory.mktemp('calibration'))
-    return Explorer(Linker(linker.model, linker.data, calibration=calibration))
+def judging(calibrated):
+    return Explorer(calibrated)
 
 
-@pytest.fixture(scope='module')
-def picture(emoji_data, tmp_path_factory):
-    path = tmp_path_factory.mktemp('picture') / 'swan.png'
-    next(e for e in emoji_data.entities if e.name == 'swan').pictures[0].open().save(path)
-    return path
-
-
-def test_ranks_as_the_linker_does(calibrated, picture):
-    opened = calibrated.open(SWAN, 'bird', picture)
-    ranking = calibrated.rank(opened)
-    link = calibrated.linker.link(SWAN, 'bird', picture, k=32)
+def test_ranks_as_the_linker_does(judging, picture):
+    opened = judging.open(SWAN, 'bird', picture)
+    ranking = judging.rank(opened)
+    link = judging.linker.link(SWAN, 'bird', picture, k=32)
     assert [c.linked.entity.id for c in ranking.candidates] == [c.entity.id for c in link.candidates]
     for seen, expected in zip(ranking.candidates, link.candidates, strict=True):
         assert seen.linked.score == pytest.approx(expected.score, abs=1e-4)
@@ -79,21 +69,21 @@ def test_a_mention_of_the_data_has_its_own_candidates_and_answer(explorer):
         explorer.open_row(999999)
 
 
-def test_judges_a_split_as_evaluation_does(calibrated):
-    judged = calibrated.judge('test')
-    data = calibrated.data
+def test_judges_a_split_as_evaluation_does(judging):
+    judged = judging.judge('test')
+    data = judging.data
     module = data_module(data, Recipe())
-    metrics = evaluate_scores(predict(calibrated.model, module, 'test'), module.lists('test'))
+    metrics = evaluate_scores(predict(judging.model, module, 'test'), module.lists('test'))
     assert sum(j.rank == 1 for j in judged) / len(judged) == pytest.approx(metrics.hits[1])
     assert [j.row for j in judged] == data.split['test'].tolist()
     assert {(j.chosen == j.answer) for j in judged if j.rank == 1} == {True}
-    wrong, called, right, every = (find(calibrated, 'test', kind) for kind in KINDS)
+    wrong, called, right, every = (find(judging, 'test', kind) for kind in KINDS)
     assert len(wrong) + len(called) + len(right) == len(every) == len(judged)
     assert all(j.chosen != j.answer and not j.nil for j in wrong)
     assert all(j.nil for j in called)
     assert [j.probability for j in wrong] == sorted((j.probability for j in wrong), reverse=True)
     with pytest.raises(ValueError, match="no split 'dev'"):
-        calibrated.judge('dev')
+        judging.judge('dev')
 
 
 def test_finds_words(explorer):

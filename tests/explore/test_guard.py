@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 
 from drin_pyg.explore.guard import LOOPBACK, bracketed, guards, is_loopback
 
+get = partial(httpx.get, timeout=60)  # a busy machine
 SERVE = [sys.executable, '-W', 'ignore', '-m', 'tests.explore.served']
 SWAN = 'A white bird with a long neck swam on the lake.'
 
@@ -43,10 +45,10 @@ def served(run_folder, tmp_path_factory):
 
 def ask(address, name, data):
     """The answer to an event of the page, as JSON."""
-    config = httpx.get(f'{address}config').json()
+    config = get(f'{address}config').json()
     event = next(d for d in config['dependencies'] if d['api_name'] == name)
     session = uuid.uuid4().hex
-    answer = httpx.post(f'{address}gradio_api/queue/join', headers={'content-type': 'application/json'},
+    answer = httpx.post(f'{address}gradio_api/queue/join', timeout=60, headers={'content-type': 'application/json'},
                         content=json.dumps({'data': data, 'fn_index': event['id'], 'session_hash': session}))
     assert answer.status_code == 200
     with httpx.stream('GET', f'{address}gradio_api/queue/data?session_hash={session}', timeout=60) as stream:
@@ -66,7 +68,7 @@ def test_files_of_the_machine_and_of_others_are_not_read(served, path, place):
     if '://' in path:
         assert json.loads(answer)['output']['error'] == 'Files are uploaded here, not fetched from an address'
     for route in ('file=', 'file/'):
-        assert httpx.get(f'{address}gradio_api/{route}{path}').status_code in (403, 404)
+        assert get(f'{address}gradio_api/{route}{path}').status_code in (403, 404)
     assert asked() == []
 
 
@@ -76,7 +78,7 @@ def test_files_of_the_machine_and_of_others_are_not_read(served, path, place):
 def test_its_own_pages_are_answered(served, headers):
     address = served[0]
     headers = {name: value.replace('own', address.rstrip('/')) for name, value in headers.items()}
-    assert httpx.get(address, headers=headers).status_code == 200
+    assert get(address, headers=headers).status_code == 200
     assert upload(address, headers).status_code == 200
 
 
@@ -86,17 +88,17 @@ def test_its_own_pages_are_answered(served, headers):
     ({'Origin': 'http://example.com'}, 403), ({'Origin': 'null'}, 403), ({'Origin': f'http://{LOOPBACK}:1'}, 403)])
 def test_other_sites_are_refused(served, headers, status):
     address = served[0]
-    assert httpx.get(f'{address}config', headers=headers).status_code == status
+    assert get(f'{address}config', headers=headers).status_code == status
     assert upload(address, headers).status_code == status
 
 
 def upload(address, headers):
-    return httpx.post(f'{address}gradio_api/upload', files={'files': ('a.png', b'x')}, headers=headers)
+    return httpx.post(f'{address}gradio_api/upload', files={'files': ('a.png', b'x')}, headers=headers, timeout=60)
 
 
 def test_halves_of_surrogate_pairs_are_shown_escaped(served):
     address = served[0]
-    assert httpx.get(f'{address}config').json()['title'].startswith('half \\ud83d ')
+    assert get(f'{address}config').json()['title'].startswith('half \\ud83d ')
     answer = json.loads(ask(address, 'any_row', []))
     assert answer['success'] is True
     sentence, mention, _, start, *_, cards, _ = answer['output']['data']
@@ -129,7 +131,7 @@ def test_other_addresses_of_loopback(run_folder, host, tmp_path):
     with serving(run_folder, host, tmp_path) as (line, _):
         address = line.split()[2]
         assert address.startswith(f'http://{bracketed(host)}:')
-        assert httpx.get(address).status_code == 200
+        assert get(address).status_code == 200
         assert upload(address, {'Origin': address.rstrip('/')}).status_code == 200
         assert upload(address, {'Origin': 'http://example.com'}).status_code == 403
-        assert httpx.get(address, headers={'Host': 'example.com'}).status_code == 400
+        assert get(address, headers={'Host': 'example.com'}).status_code == 400
