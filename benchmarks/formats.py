@@ -18,7 +18,6 @@ from drin_pyg.datasets.gzip_lines import read_gzip_lines
 from drin_pyg.evaluation.parity import published_parity
 from drin_pyg.experiments import Study, StudyTable, Variant
 from drin_pyg.features import Candidates, encode_folder, load_tables
-from drin_pyg.features.feature_table import FeatureTable, FeatureTableWriter
 from drin_pyg.features.preprocessed import preprocessed_tables
 from drin_pyg.features.side_tables import pair_tables
 from drin_pyg.files import SHA256, fingerprint, write_record
@@ -32,6 +31,7 @@ from drin_pyg.training.run import read_curve, save_run
 from drin_pyg.vocabulary import ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT
 from link_formats import read_lines, read_links, read_mentions, write_lines, write_links, write_mentions
 from picture_formats import PICTURES, read_picture, write_picture
+from row_formats import read_rows, read_table, write_rows, write_table
 from synthetic import make_candidates, make_sides
 from tests.datasets import layouts
 from tests.evaluation.published_reference import write_folder
@@ -150,21 +150,6 @@ def write_features(folder: Path) -> None:
     (folder / 'source').mkdir()
     write_folder(folder / 'source')
     encode_folder(folder / 'source', folder / 'tables')
-
-
-def write_table(folder: Path) -> None:
-    r"""One feature table."""
-    writer = FeatureTableWriter(folder / 'table', 'key', {'encoder': 'none'}, 40)
-    writer.append({'mean': torch.randn(40, 6), 'first': torch.randn(40, 3)}, {3: 'missing'})
-    writer.finish()
-
-
-def read_table(folder: Path) -> None:
-    table = FeatureTable(folder / 'table')
-    for column in table.columns.values():
-        assert column.dtype == torch.float32
-        assert column.dim() == 2
-        column.sum()
 
 
 @lru_cache
@@ -315,6 +300,7 @@ FORMATS: dict[str, Format] = {
                                         ('*.npy', 'qid2idx.json')),
     'published model': Format(lambda folder: write_folder(folder, steps=1), published_parity, ('*.json', '*.npz'), 0.3),
     'feature table': Format(unsigned(write_table), read_table, ('table/*', ), 2),
+    'rows under way': Format(write_rows, read_rows, ('table/*', ), 0.5),
     'tables': Format(unsigned(write_tables), read_tables, ('tables/*.*', 'tables/data/*.jsonl'), 0.7),
     'tables, features alone': Format(unsigned(write_features), read_tables, ('tables/*', )),
     'model': Format(unsigned(lambda folder: model().save_pretrained(folder / 'model')), read_model, ('model/*', ), 2),

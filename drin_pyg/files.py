@@ -276,12 +276,13 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     write_atomic(path, json.dumps({**record, SHA256: _record_key(record)}, indent=2).encode() + b'\n')
 
 
-def read_record(path: Path, known: int = 1) -> dict[str, Any]:
+def read_record(path: Path, known: int = 1, signed: bool = False) -> dict[str, Any]:
     r"""Reads JSON that :func:`write_record` wrote, or an earlier version without a digest.
 
     Args:
         path: The file.
         known: The format that this version reads. A file that names none is of format 1.
+        signed: Whether one without a digest is refused, too.
 
     Raises:
         ValueError: If it is no JSON object, of another format, or not what was written.
@@ -291,7 +292,8 @@ def read_record(path: Path, known: int = 1) -> dict[str, Any]:
         if not isinstance(record, dict):
             raise ValueError('it holds no JSON object')
         check_format(record.get('format', 1), known)  # first: another version may have another way to say it is whole
-        if record.pop(SHA256, key := _record_key(record)) != key:
+        key = _record_key(record)
+        if record.pop(SHA256, None if signed else key) != key:
             raise ValueError('its content is not what was written')
     except RecursionError:
         raise ValueError('it is nested too deeply') from None

@@ -87,11 +87,11 @@ class FeatureTableWriter:
 
     def _go_on(self) -> None:
         try:
-            progress = read_record(self.folder / PROGRESS)
+            progress = read_record(self.folder / PROGRESS, signed=True)
             digests = {name: self._digest(name, width, progress['done']) for name, width in progress['widths'].items()}
             if progress['key'] != self.key or {n: d.hexdigest() for n, d in digests.items()} != progress[SHA256 + 's']:
                 return  # a leftover of something else, or rows were damaged
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError):  # the encoder is asked again
             return
         self.done, self.failed, self.widths = progress['done'], progress['failed'], progress['widths']
         self._digests = digests
