@@ -19,16 +19,24 @@ class MELHI(Baseline):
     Entity Linking with High-Quality Images" <https://doi.org/10.1007/978-3-030-73197-7_35>`_ (DASFAA 2021), on frozen
     features.
 
-    One Linear maps images to the space of the tokens. Each token becomes
-    ``[token; mean of the mention's tokens; mapped image]``. One LSTM reads the left context from the left, and the
-    right context from the right, so that both end at the mention, whose own words belong to both. The two last
-    states, concatenated, go through a Linear. An entity is one Linear on ``[text; mapped image]``. The score is the
-    cosine of the two (:class:`ScaledCosine`). Of several images the mean of the mapped ones counts; zeros stand in
-    for a missing one.
+    One Linear maps images to the space of the tokens. With tokens :math:`\mathbf{t}_1 \ldots \mathbf{t}_T` of the
+    sentence, of which :math:`\mathbf{t}_a \ldots \mathbf{t}_b` are the mention's words, their means
+    :math:`\bar{\mathbf{t}}` and :math:`\bar{\mathbf{t}}_m`, the text :math:`\mathbf{e}` of an entity, and images
+    :math:`\mathbf{i}_m`, :math:`\mathbf{i}_e`, mapped,
 
-    The image filter keeps a mention's image only if its cosine with the sentence (the mean of its tokens) exceeds
-    ``threshold``, and that with the image of some candidate too; otherwise the mention counts as having none. What is
-    kept thus depends on the whole list of candidates.
+    .. math::
+        \mathbf{x}_j &= [\mathbf{t}_j; \bar{\mathbf{t}}_m; \kappa\, \mathbf{i}_m], \qquad
+        \mathbf{m} = \mathbf{W}_m [\mathrm{LSTM}(\mathbf{x}_1, \ldots, \mathbf{x}_b);
+                                   \mathrm{LSTM}(\mathbf{x}_T, \ldots, \mathbf{x}_a)], \qquad
+        \mathbf{c} = \mathbf{W}_c [\mathbf{e}; \mathbf{i}_e], \\
+        \kappa &= [\cos(\mathbf{i}_m, \bar{\mathbf{t}}) > \tau] \cdot
+                  [\max_{\text{candidates}} \cos(\mathbf{i}_m, \mathbf{i}_e) > \tau].
+
+    One LSTM reads the left context from the left, and the right context from the right, so that both end at the
+    mention, whose own words belong to both; of each its last state counts. The score is the cosine of
+    :math:`\mathbf{m}` and :math:`\mathbf{c}` (:class:`ScaledCosine`). Of several images the mean of the mapped ones
+    counts; zeros stand in for a missing one. The filter :math:`\kappa` keeps an image or drops it, with ``threshold``
+    for :math:`\tau`: what is kept depends on the whole list of candidates.
 
     Batches need :class:`AddSequences`; :meth:`start_images` comes before training.
 
