@@ -88,7 +88,8 @@ class DRINPreprocessed:
             raise FileNotFoundError(f"'{path}' is missing; a {self.layout} folder in DRIN's preprocessed format "
                                     f"has it")
         array = read_array(path)
-        if array.ndim != rank or array.dtype.kind not in kinds or not array.dtype.isnative:
+        if array.ndim != rank or array.dtype.kind not in kinds or not array.dtype.isnative \
+                or (rank > 1 and array.shape[-1] == 0):
             raise ValueError(f"'{path}' must have {rank} dimensions of {'texts' if kinds == TEXT else 'numbers'}, got "
                              f"{array.dtype} {list(array.shape)}")
         if rows is not None:

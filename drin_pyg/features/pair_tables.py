@@ -85,8 +85,9 @@ class PairTables:
         if x is None:
             raise ValueError(f"'x' lacks node type '{node_type}'; if nobody has such a feature, give an empty "
                              f"[0, F] tensor and a 'ptr' of zeros")
-        if x.dim() != 2 or not x.is_floating_point():
-            raise ValueError(f"x['{node_type}'] must be a float tensor [rows, F], got {x.dtype} {list(x.shape)}")
+        if x.dim() != 2 or not x.is_floating_point() or x.size(1) == 0:
+            raise ValueError(f"x['{node_type}'] must be a float tensor [rows, F] of a width F, got {x.dtype} "
+                             f"{list(x.shape)}")
         owner_type = MENTION_TEXT if node_type in MENTION_TYPES else ENTITY_TEXT
         owners = self.x[owner_type].size(0)
         ptr = self.ptr.get(node_type)

@@ -3,12 +3,10 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.typing import EdgeType, NodeType
 from torch_geometric.utils import scatter
 
-from drin_pyg.nn.drin_layers import drin_layers, edge_cosine
+from drin_pyg.nn.drin_layers import drin_layers, edge_cosine, make_encoders
 from drin_pyg.nn.pretrained import PretrainedMixin
 from drin_pyg.vocabulary import (
     EDGE_TYPES,
@@ -139,8 +137,7 @@ class DRIN(PretrainedMixin, torch.nn.Module):
             (NODE_TYPES, [e for e in EDGE_TYPES if e in self.edge_types]), read_nodes, read_edges, num_layers,
             hidden_channels, dynamic=dynamic, edge_dim=hidden_channels if vector_edges else None, shared=shared,
             residual=residual)
-        channels = in_channels if isinstance(in_channels, dict) else dict.fromkeys(NODE_TYPES, in_channels)
-        self.encoders = ModuleDict({t: Linear(channels[t], hidden_channels) for t in node_types})
+        self.encoders = make_encoders(in_channels, node_types, hidden_channels)
         self.convs = layers
         if read_relations:
             self.relation_scale = torch.nn.Parameter(torch.empty(len(self.edge_types)))

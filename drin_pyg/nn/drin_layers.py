@@ -2,6 +2,8 @@ r"""What :class:`~drin_pyg.nn.DRIN` and :class:`~drin_pyg.nn.HeteroDRIN` have in
 
 import torch
 from torch import Tensor
+from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.typing import EdgeType, Metadata, NodeType
 
 from drin_pyg.nn.drin_conv import DRINConv
@@ -70,3 +72,25 @@ def edge_cosine(edge_index: Tensor, u: Tensor, v: Tensor) -> Tensor:
     norms = [torch.linalg.vector_norm(x, dim=-1).clamp(min=NORM_EPS)[end] for x, end in zip((u, v), edge_index,
                                                                                            strict=True)]
     return sddmm(edge_index[0], edge_index[1], u, v) / (norms[0] * norms[1])
+
+
+def make_encoders(in_channels: int | dict[NodeType, int], node_types: list[NodeType], width: int) -> ModuleDict:
+    r"""A Linear for each node type.
+
+    Args:
+        in_channels: Width of the features, as one number or by type; -1 infers it in the first forward pass.
+        node_types: The types.
+        width: Width of what comes out.
+
+    Raises:
+        ValueError: If a type is missing, or its features have no width: PyG would leave the parameters as memory
+            happens to be.
+    """
+    channels = in_channels if isinstance(in_channels, dict) else dict.fromkeys(node_types, in_channels)
+    for node_type in node_types:
+        if node_type not in channels:
+            raise ValueError(f"'in_channels' lacks node type '{node_type}'; give its width, or -1 to infer it")
+        if channels[node_type] < 1 and channels[node_type] != -1:
+            raise ValueError(f"'in_channels' of '{node_type}' must be at least 1, or -1 to infer it; got "
+                             f"{channels[node_type]}")
+    return ModuleDict({t: Linear(channels[t], width) for t in node_types})

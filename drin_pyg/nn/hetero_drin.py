@@ -3,14 +3,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
-from torch_geometric.nn.dense.linear import Linear
-from torch_geometric.nn.module_dict import ModuleDict
 from torch_geometric.typing import EdgeType, Metadata, NodeType
 from torch_geometric.utils import scatter
 
 from drin_pyg.nn.batch_scorer import BatchScorer
 from drin_pyg.nn.drin import COSINE_SCALES, cosine_start
-from drin_pyg.nn.drin_layers import drin_layers, edge_cosine
+from drin_pyg.nn.drin_layers import drin_layers, edge_cosine, make_encoders
 from drin_pyg.nn.pretrained import PretrainedMixin
 from drin_pyg.vocabulary import EDGE_TYPES, KIND_OF, SAME_MODALITY
 
@@ -96,10 +94,7 @@ class HeteroDRIN(PretrainedMixin, BatchScorer):
 
         layers, nodes = drin_layers(self.metadata, set(), set(self.read_edge_types), num_layers, hidden_channels,
                                     dynamic=dynamic, shared=shared, residual=residual)
-        channels = in_channels if isinstance(in_channels, dict) else dict.fromkeys(node_types, in_channels)
-        if missing := [t for t in nodes if t not in channels]:
-            raise ValueError(f"'in_channels' lacks node type '{missing[0]}'; give its width, or -1 to infer it")
-        self.encoders = ModuleDict({t: Linear(channels[t], hidden_channels) for t in nodes})
+        self.encoders = make_encoders(in_channels, nodes, hidden_channels)
         self.convs = layers
         self.relation_scale = torch.nn.Parameter(torch.empty(len(self.read_edge_types)))
         self.cosine_scale = torch.nn.Parameter(torch.empty(len(self.read_edge_types)))

@@ -111,6 +111,13 @@ def test_pickled_array_is_refused(folder, layout, name):
         DRINPreprocessed(folder)
 
 
+@pytest.mark.parametrize(('layout', 'name'), [(layout, name) for layout, name in FILES if 'image-feature' in name])
+def test_features_without_a_width_are_named(folder, layout, name):
+    rewrite(folder / name, lambda array: array[..., :0])
+    with pytest.raises(ValueError, match=f'{name}.* must have .* dimensions of numbers, got .*, 0'):
+        DRINPreprocessed(folder)
+
+
 @each_file
 def test_cut_off_file_is_named(folder, layout, name):
     content = (folder / name).read_bytes()

@@ -50,8 +50,8 @@ def test_missing_features_are_named(world, node_type):
 
 
 @pytest.mark.parametrize('node_type', NODE_TYPES)
-@pytest.mark.parametrize('spoil', [lambda x: x.long(), lambda x: x[:, 0], lambda x: x.unsqueeze(0)],
-                         ids=['integers', 'one number per row', 'three dimensions'])
+@pytest.mark.parametrize('spoil', [lambda x: x.long(), lambda x: x[:, 0], lambda x: x.unsqueeze(0), lambda x: x[:, :0]],
+                         ids=['integers', 'one number per row', 'three dimensions', 'no width'])
 def test_features_that_are_no_float_matrix_are_named(world, node_type, spoil):
     kwargs = parts(world)
     kwargs['x'][node_type] = spoil(kwargs['x'][node_type])

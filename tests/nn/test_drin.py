@@ -457,3 +457,12 @@ def test_a_saved_model_keeps_its_dtype(tmp_path):
 def test_images_that_nothing_reads_cannot_be_doubted(options):
     with pytest.raises(ValueError, match='the score reads none'):
         DRIN(WIDTHS, 4, doubt_images=True, **options)
+
+
+@pytest.mark.parametrize('width', [0, -2])
+def test_features_have_a_width(width):
+    # PyG leaves the parameters of a Linear without inputs as memory happens to be.
+    with pytest.raises(ValueError, match=f"'in_channels' of 'entity_image' must be at least 1, or -1 .* got {width}"):
+        DRIN(dict.fromkeys(NODE_TYPES, 3) | {ENTITY_IMAGE: width})
+    with pytest.raises(ValueError, match="'in_channels' lacks node type 'entity_image'"):
+        DRIN(dict.fromkeys(NODE_TYPES[:3], 3))

@@ -208,6 +208,7 @@ def test_saves_and_loads(world, tmp_path):
     ({'metadata': METADATA, 'read_edge_types': []}, 'but the metadata has none; name some'),
     ({'metadata': METADATA, 'num_layers': -1}, "'num_layers' must not be negative, got -1"),
     ({'metadata': METADATA, 'in_channels': {MENTION_TEXT: 4}}, "'in_channels' lacks node type 'mention_image'"),
+    ({'metadata': METADATA, 'in_channels': 0}, "'in_channels' of 'mention_text' must be at least 1, or -1"),
 ])
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
