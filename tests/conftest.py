@@ -1,7 +1,6 @@
 """Fixtures that several folders share."""
 
 import os
-import sys
 
 # Nothing in the tests may reach a model hub.
 os.environ['HF_HUB_OFFLINE'] = '1'
@@ -26,17 +25,9 @@ settings.load_profile('suite')
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Fixtures start as the test does, wherever in the order it is drawn: what one draws is no other's business."""
-    begin_afresh()
+    torch.manual_seed(0)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item):
-    begin_afresh()
-
-
-def begin_afresh():
     torch.manual_seed(0)
-    # PyG names the code of a `Sequential` by a number from Python's `random` and takes what has that name already:
-    # after the same seed, of another test or of a library, that is another model's.
-    for name in [name for name in sys.modules if name.startswith('torch_geometric.nn.sequential_')]:
-        del sys.modules[name]

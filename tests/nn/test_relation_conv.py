@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch_geometric import EdgeIndex
@@ -292,7 +295,9 @@ def test_inside_to_hetero():
     assert_close(out['a'], weighted_mean(x_src, x_dst, EDGE_INDEX, weight, 'target_to_source').sin())
 
 
-def test_inside_sequential():
+def test_inside_sequential(monkeypatch):
+    # PyG imports the caller by its bare name; if that fails, it runs the code of another model, and says nothing.
+    monkeypatch.setitem(sys.modules, Path(__file__).stem, sys.modules[__name__])
     x, _, weight = make()
     edge_index = EDGE_INDEX.clamp(max=3)
     model = Sequential('x, edge_index, edge_weight', [
@@ -300,6 +305,7 @@ def test_inside_sequential():
         torch.nn.Tanh(),
         (RelationConv('sum'), 'x, edge_index, edge_weight -> x'),
     ])
+    assert 'forward' in vars(model)  # code of its own
     hidden = weighted_mean(x, x, edge_index, weight).tanh()
     assert_close(model(x, edge_index, weight), weighted_mean(hidden, hidden, edge_index, weight, aggr='sum'))
 
