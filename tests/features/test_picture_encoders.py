@@ -1,6 +1,7 @@
 """Picture encoders, loaded the real way from small models on disk."""
 
 import hashlib
+import os
 import sys
 from typing import ClassVar
 from urllib.error import URLError
@@ -94,6 +95,14 @@ def test_backbone_gives_the_mean_of_the_last_feature_map(name, models, pictures)
         expected = by_hand(name, models, pictures[i].open())
         torch.testing.assert_close(found.columns['pooled'][i], expected, rtol=1e-4, atol=1e-5)
     assert (found.columns['pooled'][0] - found.columns['pooled'][2]).abs().max() > 1e-3
+
+
+def test_what_is_no_file_is_neither_waited_for_nor_an_error(models, tmp_path):
+    os.mkfifo(tmp_path / 'pipe.png')
+    names = ['pipe.png', 'a\0.png', '\ud83d.png', 'a' * 300]
+    found = encode_rows(backbone(NAMES[0], models), [Picture(tmp_path / name) for name in names])
+    assert found.index.tolist() == [-1] * 4
+    assert found.reasons == {0: 'not an image', 1: 'unreadable', 2: 'unreadable', 3: 'unreadable'}
 
 
 @pytest.mark.parametrize('name', NAMES)
