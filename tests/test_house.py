@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import drin_pyg
+import drin_pyg.linking
 from drin_pyg.vocabulary import NODE_TYPES, RELATIONS
 
 ROOT = Path(drin_pyg.__file__).parent
@@ -150,6 +151,9 @@ def test_importing_the_package_is_light():
     assert wrong == []
 
 
-def test_index_is_the_table_of_contents():
-    assert sorted(drin_pyg.__all__) == sorted(set(drin_pyg.__all__))
-    assert [name for name in drin_pyg.__all__ if not hasattr(drin_pyg, name)] == []
+@pytest.mark.parametrize('index', [drin_pyg, drin_pyg.linking], ids=lambda index: index.__name__)
+def test_index_is_the_table_of_contents(index):
+    assert sorted(index.__all__) == sorted(set(index.__all__))
+    assert [name for name in index.__all__ if not hasattr(index, name)] == []
+    with pytest.raises(AttributeError, match=f"module '{index.__name__}' has no attribute 'nothing'"):
+        _ = index.nothing

@@ -1,6 +1,9 @@
 import hashlib
+import os
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -113,10 +116,12 @@ def picture_keys(pictures: Sequence[Picture]) -> list[str | None]:
             for picture in pictures]
 
 
-def _digest(path) -> str | None:
+def _digest(path: Path) -> str | None:
     try:
-        return digest_file(path)
+        if stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            return digest_file(path)
     except FileNotFoundError:
         return None
-    except OSError:  # a folder, or no permission: decoding will name it
-        return hashlib.sha256(str(path).encode()).hexdigest()
+    except (OSError, ValueError):  # no permission, or a name that no file can have
+        pass
+    return hashlib.sha256(str(path).encode('utf-8', 'surrogatepass')).hexdigest()  # decoding will say what is wrong

@@ -1,20 +1,26 @@
 r"""The page in a real browser: Chromium, driven by Playwright. ``DRIN_PYG_BROWSER`` names another than the first found;
 where the variable is set, a browser that is missing is a failure."""
 
+import asyncio
+import html
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from drin_pyg.cli.explore import explore
-from drin_pyg.explore import Explorer
+from drin_pyg.datasets import Picture
+from drin_pyg.explore import Explorer, launch, make_page
 from drin_pyg.explore.guard import LOOPBACK
 from drin_pyg.files import write_record
-from drin_pyg.linking import calibrate
+from drin_pyg.linking import Linker, calibrate
 from drin_pyg.training import load_run
 from drin_pyg.training.run import RUN
 
@@ -232,6 +238,110 @@ def test_the_page_is_called_after_the_packaged_data_or_the_run(tmp_path, monkeyp
     explore(folder)
     assert titles == [title]
 
+
+# The page without a browser: what it asks of the model, called in this process.
+
+def in_a_loop(job):
+    """What a job that makes a page returns. Where no loop is running, Gradio makes some and leaves them open. In a
+    thread of its own, as Playwright has one running in this."""
+    async def run():
+        return job()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(run())).result()
+
+
+def functions(explorer):
+    """Name to what the page calls."""
+    return {event.name: event.fn for event in in_a_loop(lambda: make_page(explorer)).fns.values()}
+
+
+def complaint(match):
+    """What the page shows as a message."""
+    from gradio import Error
+
+    return pytest.raises(Error, match=match)
+
+
+def with_data(linker, **changes):
+    return Explorer(Linker(linker.model, replace(linker.data, **changes)))
+
+
+@pytest.fixture(scope='module')
+def calls(linker):
+    return functions(Explorer(linker))
+
+
+def test_nothing_opened_shows_nothing(calls):
+    assert calls['show'](None, 0, 1.0, 1.0, 1.0, 1.0) == ('', '')
+
+
+@pytest.mark.parametrize(('sentence', 'mention'), [('x' * 20_001, 'x'), (SWAN, 'x' * 20_001)])
+def test_a_text_that_is_too_long_is_a_message(calls, sentence, mention):
+    with complaint('The text is longer than 20,000 letters; shorten it'):
+        calls['link'](sentence, mention, None, None)
+
+
+@pytest.mark.parametrize('pick', [-1, 10**9, '<b>', None, 1.0])
+def test_picks_of_what_is_not_there_are_messages(calls, pick):
+    event = SimpleNamespace(pick=pick)
+    with complaint(f'There is no mention {html.escape(repr(pick))}'):
+        calls['open_listed'](event)
+    tabs, *shown = calls['open_listed'](SimpleNamespace(pick=0))
+    opened = shown[4]
+    assert tabs.selected == 'link'
+    assert calls['pick'](SimpleNamespace(pick=1), opened, 1.0, 1.0, 1.0, 1.0)[0] == 1
+    for place in (opened, None):
+        with complaint('There is no such candidate'):
+            calls['pick'](event, place, 1.0, 1.0, 1.0, 1.0)
+
+
+def test_a_mention_is_opened_without_a_picture_that_is_gone(linker, tmp_path):
+    row = next(row for row, mention in enumerate(linker.data.mentions) if mention.pictures)
+    mentions = list(linker.data.mentions)
+    seen = functions(Explorer(linker))['open_listed'](SimpleNamespace(pick=row))
+    mentions[row] = replace(mentions[row], pictures=(Picture(tmp_path / 'gone.png'), ))
+    blind = functions(with_data(linker, mentions=mentions))['open_listed'](SimpleNamespace(pick=row))
+    assert seen[3] == linker.data.mentions[row].pictures[0].open()
+    assert blind[3] is None
+    assert blind[1:3] == seen[1:3] == (mentions[row].sentence, mentions[row].surface)
+
+
+def test_data_without_answers_has_no_mention_to_begin_with(linker):
+    calls = functions(with_data(linker, split={}))
+    with complaint('The data has no mentions with an answer'):
+        calls['any_row']()
+
+
+@pytest.mark.parametrize(('host', 'block', 'warned'), [(LOOPBACK, False, False), ('0.0.0.0', True, True)])
+def test_what_is_served_and_said(linker, monkeypatch, capsys, host, block, warned):
+    served, waited = [], []
+
+    def serve(page, **options):
+        served.append(options)
+        return None, f'http://{host}:7860/', None
+
+    monkeypatch.setattr('gradio.Blocks.launch', serve)
+    monkeypatch.setattr('gradio.Blocks.block_thread', lambda page: waited.append(page))
+    page, address = in_a_loop(lambda: launch(Explorer(linker), '<run> \ud83d', host=host, block=block))
+    assert page.title == r'<run> \ud83d · drin_pyg'
+    assert address == f'http://{host}:7860/'
+    assert waited == [page] * block
+    options, = served
+    assert (options['server_name'], options['share'], options['max_file_size']) == (host, False, '20mb')
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == rf'<run> \ud83d: {address} (stop with Ctrl+C)'
+    assert rest == ['Whoever can reach this address can use the model and read the data.'] * warned
+
+
+def test_a_missing_library_is_named(linker, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'gradio', None)
+    for show in (make_page, launch):
+        with pytest.raises(ImportError, match=r"not installed; run `pip install 'drin_pyg\[explore\]'`"):
+            show(Explorer(linker))
+
+
+# The page in a process of its own
 
 def test_listens_on_this_computer_only(address):
     assert address.startswith(f'http://{LOOPBACK}:')

@@ -243,6 +243,17 @@ def test_missing_column_is_named(table):
         FeatureTable(table)
 
 
+@pytest.mark.parametrize(('array', 'message'), [
+    (np.zeros((7, 2)), r"size\.npy' is torch\.float64 \[7, 2\]; remove the folder"),
+    (np.zeros(7, np.float32), r"size\.npy' is torch\.float32 \[7\]; remove the folder"),
+    (np.full((7, 2), 'no number'), r"size\.npy' is no array of numbers"),
+])
+def test_column_of_another_kind_is_named(table, array, message):
+    np.save(table / 'size.npy', array)
+    with pytest.raises(ValueError, match=message):
+        FeatureTable(table)
+
+
 @pytest.mark.parametrize('files', [[], {'size.npy': 3}, {'size.npy': {}}, {'size.npy': {'bytes': 3}}, 5])
 def test_a_manifest_that_knows_its_files_otherwise_is_named(table, files):
     manifest = json.loads((table / 'manifest.json').read_text())

@@ -155,6 +155,20 @@ def test_state_takes_the_place_of_the_entities(features, mentions, tables):
         assert again.weight[edge_type][0].equal(tables.weight[edge_type][0])
 
 
+@pytest.mark.parametrize(('change', 'message'), [
+    (lambda state: state.pop('components'), "wrong about 'components'"),
+    (lambda state: state.update(more=torch.zeros(3)), "wrong about 'more'"),
+    (lambda state: state['mean'].fill_(torch.nan), "'mean' of preset 'offline'"),
+])
+def test_state_of_something_else_is_refused(features, change, message):
+    state = {name: x.clone() for name, x in features[0].state.items()}
+    change(state)
+    other = OfflineFeatures()
+    with pytest.raises(ValueError, match=message):
+        other.load_state(state)
+    assert other.state == {}
+
+
 def test_translations_learn_from_a_part_of_many_pictures(entities, monkeypatch):
     monkeypatch.setattr('drin_pyg.features.offline.MAX_FIT', 10)
     preset = OfflineFeatures()

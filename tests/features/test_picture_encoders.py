@@ -1,8 +1,10 @@
 """Picture encoders, loaded the real way from small models on disk."""
 
 import hashlib
+import os
 import sys
 from typing import ClassVar
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -14,7 +16,15 @@ from drin_pyg.features import ClipModel, Encoding, ObjectEncoder, PictureEncoder
 from drin_pyg.features.backbones import load_backbone
 from drin_pyg.features.first_weights import object_similarity, object_table
 from drin_pyg.features.object_encoder import faster_rcnn
-from tests.features.tiny_models import save_clip, save_pictures, save_resnet, save_state, save_timm
+from tests.features.tiny_models import (
+    save_clip,
+    save_convolutional,
+    save_pictures,
+    save_resnet,
+    save_state,
+    save_timm,
+    save_transformer,
+)
 
 
 @pytest.fixture(scope='module')
@@ -38,7 +48,7 @@ def pictures(tmp_path_factory):
     (folder / 'text.jpg').write_text('no picture')
     (folder / 'cut.png').write_bytes(paths[0].read_bytes()[:50])
     return [Picture(path) for path in (*paths, folder / 'copy.png', folder / 'text.jpg', folder / 'cut.png',
-                                       folder / 'gone.png')]
+                                       folder / 'gone.png', folder)]
 
 
 NAMES = ['transformers:{}/resnet', 'timm:local-dir:{}/timm', 'torchvision:resnet18']
@@ -79,12 +89,20 @@ def by_hand(name, models, image):
 @torch.no_grad()
 def test_backbone_gives_the_mean_of_the_last_feature_map(name, models, pictures):
     found = encode_rows(backbone(name, models, batch_size=3), pictures)
-    assert found.index.tolist() == [0, 1, 2, 3, 1, -1, -1, -1]
-    assert found.reasons == {5: 'not an image', 6: 'damaged', 7: 'missing'}
+    assert found.index.tolist() == [0, 1, 2, 3, 1, -1, -1, -1, -1]
+    assert found.reasons == {5: 'not an image', 6: 'damaged', 7: 'missing', 8: 'not an image'}  # a folder, the last
     for i in range(4):
         expected = by_hand(name, models, pictures[i].open())
         torch.testing.assert_close(found.columns['pooled'][i], expected, rtol=1e-4, atol=1e-5)
     assert (found.columns['pooled'][0] - found.columns['pooled'][2]).abs().max() > 1e-3
+
+
+def test_what_is_no_file_is_neither_waited_for_nor_an_error(models, tmp_path):
+    os.mkfifo(tmp_path / 'pipe.png')
+    names = ['pipe.png', 'a\0.png', '\ud83d.png', 'a' * 300]
+    found = encode_rows(backbone(NAMES[0], models), [Picture(tmp_path / name) for name in names])
+    assert found.index.tolist() == [-1] * 4
+    assert found.reasons == {0: 'not an image', 1: 'unreadable', 2: 'unreadable', 3: 'unreadable'}
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -97,6 +115,51 @@ def test_spec_names_the_weights(name, models):
     if spec['encoder'] == 'torchvision':
         assert spec['revision'] == f'sha256:{digest}'
     assert spec['preprocessing']
+
+
+@pytest.mark.parametrize(('save', 'axes'), [(save_transformer, 1), (save_convolutional, (2, 3))])
+@torch.no_grad()
+def test_without_a_pooler_the_last_states_are_averaged(tmp_path, pictures, save, axes):
+    from transformers import AutoImageProcessor, AutoModel
+
+    folder = save(tmp_path / 'model')
+    pixels = AutoImageProcessor.from_pretrained(folder)(pictures[1].open(), return_tensors='pt')['pixel_values']
+    states = AutoModel.from_pretrained(folder).eval()(pixels).last_hidden_state
+    found = encode_rows(load_backbone(f'transformers:{folder}'), pictures[:2]).columns['pooled']
+    torch.testing.assert_close(found[1], states.mean(axes)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_torchvision_are_asked_for_and_named(monkeypatch, models, pictures):
+    import torchvision
+
+    asked = []
+
+    def download(name, weights):
+        asked.append((name, weights))
+        model = torchvision.models.resnet18()
+        model.load_state_dict(torch.load(models / 'resnet18.pth', weights_only=True))
+        return model
+
+    monkeypatch.setattr('torchvision.models.get_model', download)
+    encoder = load_backbone('torchvision:resnet18', weights='IMAGENET1K_V1')
+    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    assert asked == [('resnet18', weights)]
+    assert weights.url.endswith(f"/{encoder.spec['revision']}")
+    own = encode_rows(backbone(NAMES[2], models), pictures[:2])
+    assert encode_rows(encoder, pictures[:2]).columns['pooled'].equal(own.columns['pooled'])
+
+
+@pytest.mark.parametrize(('commit', 'revision'), [('0123abc', '0123abc'), (None, 'somebody/something')])
+def test_spec_names_the_commit_of_a_hub(monkeypatch, models, commit, revision):
+    from transformers import AutoImageProcessor, AutoModel
+
+    model = AutoModel.from_pretrained(models / 'resnet')
+    model.config._commit_hash = commit
+    processor = AutoImageProcessor.from_pretrained(models / 'resnet')
+    monkeypatch.setattr(AutoModel, 'from_pretrained', lambda path, **_: model)
+    monkeypatch.setattr(AutoImageProcessor, 'from_pretrained', lambda path, **_: processor)
+    spec = load_backbone('transformers:somebody/something').spec
+    assert (spec['model'], spec['revision']) == ('somebody/something', revision)
 
 
 @pytest.mark.parametrize('name', ['resnet152', 'keras:resnet', 'timm:', 'torchvision:nothing'])
@@ -118,7 +181,7 @@ def test_several_encoders_decode_once(models, pictures, monkeypatch, workers):
     monkeypatch.setattr(Picture, 'open', lambda self: opened.append(self) or original(self))
     parts = {'one': backbone(NAMES[0], models), 'two': ClipModel(f'local-dir:{models}/clip').picture_encoder()}
     both = encode_rows(PictureEncoders(parts), pictures, Encoding(num_workers=workers))
-    assert workers or len(opened) == 6  # not the copy, and not the file that is missing
+    assert workers or len(opened) == 7  # not the copy, and not the file that is missing
     for name, part in parts.items():
         assert both.columns[f'{name}.pooled'].allclose(encode_rows(part, pictures).columns['pooled'], atol=1e-6)
 
@@ -130,6 +193,17 @@ def test_library_that_is_not_installed(monkeypatch):
         encode_rows(ClipModel().text_encoder(), ['x'])
     with pytest.raises(ImportError, match=r'install drin_pyg\[image\]'):
         load_backbone('timm:resnet18')
+
+
+def test_library_that_a_model_misses_is_no_missing_model(monkeypatch):
+    from transformers import AutoModel
+
+    def need(*_, **__):
+        raise ImportError('This model needs another library')
+
+    monkeypatch.setattr(AutoModel, 'from_pretrained', need)
+    with pytest.raises(ImportError, match=r'^This model needs another library$'):
+        load_backbone('transformers:somebody/something')
 
 
 def test_no_pictures_have_a_width(models):
@@ -218,6 +292,25 @@ def test_real_detector_loads_from_a_file_and_runs(tmp_path, models, pictures):
     assert rows.shape == (1, 6)
     assert rows.isfinite().all()
     assert encoder.spec['revision'] == detector.revision
+
+
+def test_weights_of_the_detector_are_asked_for_and_named(monkeypatch):
+    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights as Weights
+
+    asked = []
+    monkeypatch.setattr('torchvision.models.detection.fasterrcnn_resnet50_fpn',
+                        lambda weights: asked.append(weights) or Boxes())
+    assert Weights.COCO_V1.url.endswith(f'/{faster_rcnn().revision}')
+    assert asked == [Weights.COCO_V1]
+
+
+def test_detector_that_cannot_be_downloaded(monkeypatch):
+    def fail(weights):
+        raise URLError('no network')
+
+    monkeypatch.setattr('torchvision.models.detection.fasterrcnn_resnet50_fpn', fail)
+    with pytest.raises(OSError, match=r"'Faster R-CNN, COCO_V1' cannot be loaded.*local path.*no network"):
+        faster_rcnn()
 
 
 def test_detector_without_such_weights():

@@ -197,6 +197,19 @@ def test_nonsense_is_named(name, more, message):
         make_preset(name, **more)
 
 
+def test_detector_is_the_one_that_is_named(models, data):
+    preset = make_preset('paper', **options('paper', models), detector='NOTHING')
+    with pytest.raises(ValueError, match="Faster R-CNN has no weights 'NOTHING'"):
+        preset.entities(data[1])
+
+
+def test_nothing_learned_is_nothing_to_take_over():
+    preset = make_preset('clip')
+    preset.load_state({})
+    with pytest.raises(ValueError, match="Preset 'clip' learns nothing from entities, but was given mean"):
+        preset.load_state({'mean': torch.zeros(3)})
+
+
 def test_odd_pictures_go_through_the_real_transforms(models, tmp_path):
     Image.new('L', (1, 1)).save(tmp_path / 'one.png')
     Image.fromarray(np.full((5, 300), 40000, np.uint16)).save(tmp_path / 'deep.png')

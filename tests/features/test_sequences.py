@@ -75,12 +75,14 @@ def test_second_run_finds_the_first(folder, cache, monkeypatch):
     assert len(list(cache.glob('*.safetensors'))) == 3
 
 
-def test_damaged_file_is_made_again(folder, cache, caplog):
+@pytest.mark.parametrize('damage', [lambda whole: whole[:100], lambda whole: whole[:-1] + bytes([whole[-1] ^ 1])])
+def test_damaged_file_is_made_again(folder, cache, caplog, damage):
     first = token_sequences(TextEncoder(folder), TEXTS, SPANS)
     path, = cache.glob('*.safetensors')
-    path.write_bytes(path.read_bytes()[:100])
+    path.write_bytes(damage(path.read_bytes()))
     again = token_sequences(TextEncoder(folder), TEXTS, SPANS)
     assert again.x.equal(first.x)
+    assert again.marked.equal(first.marked)
     assert 'is damaged' in caplog.text
     assert token_sequences(TextEncoder(folder), TEXTS, SPANS).x.equal(first.x)
 

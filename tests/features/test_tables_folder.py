@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from drin_pyg.datasets import DRINPreprocessed, EmojiMEL, MELFolder, write_mel_folder
-from drin_pyg.features import Candidates, encode_folder, load_tables, preprocessed_tables
+from drin_pyg.features import Candidates, MELData, encode_folder, load_tables, preprocessed_tables
+from drin_pyg.features.tables_folder import save_tables
 from drin_pyg.files import read_record, write_record
-from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, NODE_TYPES
+from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, IMAGE_TEXT, NODE_TYPES, TEXT_IMAGE, TEXT_TEXT
 from tests.evaluation.published_reference import DEFAULTS, write_data
 from tests.features.tiny_models import save_clip
+from tests.world import GOLD, LISTS
 
 ROOT = Path(__file__).parents[2]
 NUM_ENTITIES = 40
@@ -57,6 +59,12 @@ def same(one, other):
         assert getattr(one.candidates, name).equal(getattr(other.candidates, name))
     assert {name: rows.tolist() for name, rows in one.split.items()} \
         == {name: rows.tolist() for name, rows in other.split.items()}
+
+
+def rewrite(folder, *absent, **changes):
+    """A manifest that is whole, but says something else."""
+    manifest = read_record(folder / 'tables.json') | changes
+    write_record(folder / 'tables.json', {name: value for name, value in manifest.items() if name not in absent})
 
 
 def contents(folder):
@@ -114,6 +122,8 @@ def test_candidates_by_row(source, tables):
     (lambda f: (f / 'tables.json').write_text('{'), r'tables\.json.*damaged'),
     (lambda f: (f / 'tables.json').write_text('{"format": 99}'), 'format 99'),
     (lambda f: (f / 'tables.json').unlink(), 'holds no encoded tables'),
+    (lambda f: rewrite(f, 'notes'), r"tables\.json.*damaged.*'notes' is missing"),
+    (lambda f: rewrite(f, source='emoji'), r"tables\.json.*damaged.*'source' is 'emoji'"),
     (lambda f: (f / 'data' / 'entities.jsonl').write_text('{"id": "x", "name": "x"}\n'), r'entities\.jsonl.*not the'),
     (lambda f: (f / 'data' / 'mentions.jsonl').unlink(), r'mentions\.jsonl'),
 ])
@@ -121,6 +131,30 @@ def test_stale_or_damaged_files_are_named(copy, change, message):
     change(copy)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         load_tables(copy)
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'lists': LISTS[:5]}, 'are not of as many mentions and entities'),
+    ({'lists': [*LISTS[:5], [7, 8]]}, 'the candidates point at row 0 or 8, but there are 8'),
+    ({'gold': [*GOLD[:5], 8]}, 'the answers point at row -1 or 8, but there are 8'),
+    ({'gold': [*GOLD[:5], -2]}, 'the answers point at row -2 or 7, but there are 8'),
+    ({'split': {'val': [0, 5], 'test': [-1, 5]}}, "the rows of the split 'test' point at row -1 or 5, but there are 6"),
+    ({'weight': TEXT_IMAGE}, "the weights of 'text_image' are one number a pair, but some have several images"),
+    ({'weight': IMAGE_TEXT}, "the weights of 'image_text' are one number a pair, but some have several images"),
+    ({'weight': TEXT_TEXT}, None),
+])
+def test_parts_that_do_not_belong_together_are_refused(world, tmp_path, change, message):
+    lists, gold = change.get('lists', LISTS), change.get('gold', GOLD)
+    candidates = Candidates.from_lists(lists, gold[:len(lists)])
+    if 'weight' in change:
+        candidates.weight[change['weight']] = torch.zeros(candidates.num_pairs)
+    split = {name: torch.tensor(rows) for name, rows in change.get('split', {'test': [0, 5]}).items()}
+    save_tables(MELData(world.tables, candidates, split), tmp_path, {})
+    if message is None:
+        same(load_tables(tmp_path), MELData(world.tables, candidates, split))
+        return
+    with pytest.raises(ValueError, match=rf"tables\.json' cannot be used: .*{message}"):
+        load_tables(tmp_path)
 
 
 def test_array_that_is_a_pickle_is_refused(copy):
@@ -208,6 +242,16 @@ def test_mentions_without_an_answer_are_in_no_split(source, tmp_path):
     rows = torch.cat(list(loaded.split.values())).tolist()
     assert sorted(rows) == list(range(1, len(dataset.mentions)))
     assert loaded.candidates.gold[:2].tolist() == [-1, -1]
+
+
+def test_pictures_that_cannot_be_used_are_told(source, tmp_path):
+    folder = shutil.copytree(source, tmp_path / 'source')
+    first, second, third, *_ = sorted((folder / 'images').iterdir())
+    first.write_bytes(b'no picture')
+    second.write_bytes(b'no picture')
+    third.unlink()
+    text = encode_folder(folder, tmp_path / 'out').format()
+    assert '3 pictures could not be used, and count as missing (2 not an image, 1 missing); the first: ' in text
 
 
 def test_no_candidates_at_all(source, tmp_path):

@@ -32,6 +32,29 @@ def save_resnet(folder):
     return folder
 
 
+def save_transformer(folder):
+    """A small vision transformer that has no pooler."""
+    from transformers import ConvNextImageProcessor, ViTMSNConfig, ViTMSNModel
+
+    torch.manual_seed(0)
+    ViTMSNModel(ViTMSNConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+                             image_size=32, patch_size=16)).save_pretrained(folder)
+    ConvNextImageProcessor(size={'shortest_edge': 32}, crop_pct=1.0).save_pretrained(folder)
+    return folder
+
+
+def save_convolutional(folder):
+    """A small network that has no pooler and gives feature maps."""
+    from transformers import ConvNextImageProcessor, SegformerConfig, SegformerModel
+
+    torch.manual_seed(0)
+    SegformerModel(SegformerConfig(num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[4, 6],
+                                   patch_sizes=[7, 3], strides=[4, 2], num_attention_heads=[1, 2],
+                                   mlp_ratios=[2, 2])).save_pretrained(folder)
+    ConvNextImageProcessor(size={'shortest_edge': 32}, crop_pct=1.0).save_pretrained(folder)
+    return folder
+
+
 def save_timm(folder):
     """A small backbone of timm, as ``push_to_hf_hub`` lays it out."""
     import timm

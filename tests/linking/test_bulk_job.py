@@ -1,11 +1,14 @@
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -211,6 +214,91 @@ def test_a_missing_ray_is_named(job, monkeypatch):
     monkeypatch.setitem(sys.modules, 'ray', None)
     with pytest.raises(ImportError, match=r"install it with `pip install 'drin_pyg\[ray\]'`"):
         link_on_ray(job, None, None)
+
+
+class HereAndNow:
+    """As much of Ray as the engine asks for, in this process: shards one after another, and notes of what was asked."""
+
+    def __init__(self, monkeypatch, initialized=False):
+        self.asked, self.initialized = [], initialized
+        self.context = SimpleNamespace(enable_progress_bars=True)
+        self.data = ModuleType('ray.data')
+        self.data.DataContext = SimpleNamespace(get_current=lambda: self.context)
+        self.data.ActorPoolStrategy = lambda size: self.asked.append(('actors', size))
+        self.data.from_items = self.from_items
+        monkeypatch.setitem(sys.modules, 'ray', self)
+        monkeypatch.setitem(sys.modules, 'ray.data', self.data)
+
+    def is_initialized(self):
+        return self.initialized
+
+    def init(self, **options):
+        self.asked.append(('init', options.get('num_cpus')))
+
+    def shutdown(self):
+        self.asked.append(('shutdown', ))
+
+    def cluster_resources(self):
+        return {'CPU': 3.0}
+
+    def from_items(self, items, override_num_blocks):
+        assert override_num_blocks == len(items)  # or Ray would have one actor do several shards in a row
+        return SimpleNamespace(map_batches=lambda actor, **options: self.map_batches(actor, items, **options))
+
+    def map_batches(self, actor, items, fn_constructor_args, batch_size, **_):
+        assert batch_size == 1
+        worker = actor(*fn_constructor_args)
+
+        def rows():
+            for item in items:
+                assert not self.context.enable_progress_bars
+                batch = worker({name: np.array([value]) for name, value in item.items()})
+                yield {name: values[0] for name, values in batch.items()}
+
+        return SimpleNamespace(iter_rows=rows)
+
+
+@pytest.fixture
+def no_address(monkeypatch):
+    monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')  # or the engine would set it for the whole process
+    monkeypatch.delenv('RAY_ADDRESS', raising=False)
+
+
+@pytest.mark.parametrize(('place', 'workers', 'asked'), [
+    ('own', 2, [('init', 3), ('actors', 2), ('shutdown', )]),
+    ('own', None, [('init', (os.cpu_count() or 1) + 1), ('actors', min(os.cpu_count() or 1, 8)), ('shutdown', )]),
+    ('address', 20, [('init', None), ('actors', 8), ('shutdown', )]),  # never more than shards
+    ('address', None, [('init', None), ('actors', 3), ('shutdown', )]),
+    ('there', 2, [('actors', 2)]),  # it is not ours to end
+])
+def test_a_ray_that_is_there_is_used(job, source, linker, monkeypatch, no_address, place, workers, asked):
+    if place == 'address':
+        monkeypatch.setenv('RAY_ADDRESS', 'elsewhere:6379')
+    ray, told = HereAndNow(monkeypatch, place == 'there'), []
+    link_on_ray(job, lambda: linker, told.append, workers)
+    assert ray.asked == asked
+    assert told == [0, 8, 8, 4, 8, 3, 8, 8, 3]
+    assert job.finish() == (50, 0)
+    assert same_links(read_links(job.out), link_table(linker, source[1]))
+    link_on_ray(job, None, told.append, workers)  # nothing left: no Ray is asked for
+    assert told[9:] == [50]
+    assert ray.asked == asked
+
+
+def test_an_actor_says_what_cannot_be_linked(job, linker, source, monkeypatch, no_address, tmp_path):
+    table = source[1].to_pylist()
+    table[10]['mention'] = ''
+    path = tmp_path / 'mentions.parquet'
+    pq.write_table(pa.Table.from_pylist(table), path)
+    job = replace(job, source=path)
+    ray, told, log = HereAndNow(monkeypatch), [], logging.getLogger('ray.data')
+    level = log.level
+    with pytest.raises(ValueError, match=r"mentions.parquet' cannot be linked: Record 11: The mention is empty"):
+        link_on_ray(job, lambda: linker, told.append, 1)
+    assert told == [0, 8]
+    assert [file.name for file in job.out.glob('*.parquet')] == ['part-0000000.parquet']  # what is done stays
+    assert ray.asked[-1] == ('shutdown', )
+    assert (ray.context.enable_progress_bars, log.level) == (True, level)
 
 
 def test_killed_actors_lose_nothing_and_double_nothing(job, source, indexed, linker, tmp_path):

@@ -3,6 +3,7 @@
 import copy
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from drin_pyg.features.side_tables import side_tables
 from drin_pyg.graph import candidate_batch, forward_args
 from drin_pyg.linking import CandidateScorer, EntityIndex, TopK, score_candidates
 from drin_pyg.linking.candidate_chunk import plan
-from drin_pyg.linking.candidate_scorer import _merge, _nothing
+from drin_pyg.linking.candidate_scorer import GPU_SHARE, NUM_TABLES, _default_chunk_size, _merge, _nothing
 from drin_pyg.nn import DRIN
 from drin_pyg.vocabulary import EDGE_TYPES
 from tests.world import LISTS, WIDTHS, make_tables
@@ -109,7 +110,9 @@ def test_long_random_lists(context):
               for (t, n), most in zip([(t, 30 if 'mention' in t else 50) for t in WIDTHS if 'image' in t], (3, 2),
                                       strict=True)}
     tables = make_tables(images, 30, 50)
-    for kind, size in (('default', 7), ('published', 64), ('published', 16), ('default', 10_000)):
+    # The smallest chunks are more than are kept from one reading of a list to the next.
+    for kind, size in (('default', 7), ('published', 64), ('published', 16), ('default', 10_000), ('published', 2),
+                       ('default', 2)):
         check(make_model(kind), tables, Candidates.from_lists(lists), context, chunk_size=size)
 
 
@@ -224,6 +227,19 @@ def perturbed(model):
     with torch.no_grad():
         next(other.parameters())[0] += 1
     return other
+
+
+@pytest.mark.parametrize(('width', 'widths', 'row'), [
+    (512, {'a': 100, 'b': 8}, 1024), (128, {'a': 100, 'b': 300}, 1200)])
+def test_a_chunk_takes_its_share_of_a_gpu(monkeypatch, width, widths, row):
+    model = SimpleNamespace(device=torch.device('cuda:1'), dtype=torch.bfloat16, width=width,
+                            index=SimpleNamespace(widths=widths))
+    free = {model.device: 80 * 10**9}
+    monkeypatch.setattr(torch.cuda, 'mem_get_info', lambda device: (free[device], 10**12))
+    taken = NUM_TABLES * row * _default_chunk_size(model)  # bytes of the widest table, in half or single precision
+    assert 0.99 * GPU_SHARE * 80 * 10**9 < taken <= GPU_SHARE * 80 * 10**9
+    free[model.device] = 10**6
+    assert _default_chunk_size(model) == 1024  # or a chunk would be all overhead
 
 
 @pytest.mark.parametrize('chunk_size', [1, 5, 32, 1000])

@@ -1,17 +1,19 @@
 """The index: what it stores, its files, and entities that come, change and go."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from drin_pyg.features import Candidates
 from drin_pyg.features.side_tables import SideTables, side_tables
+from drin_pyg.files import read_record, write_record
 from drin_pyg.linking import CandidateScorer, EntityIndex
+from drin_pyg.linking.index_folder import MANIFEST, write_manifest, write_part
+from drin_pyg.linking.index_part import OWN_NAMES
 from drin_pyg.nn import DRIN
-from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT
+from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, IMAGE_TEXT
 from tests.linking.test_candidate_scorer import cast, make_model, perturbed
 from tests.world import WIDTHS
 
@@ -149,6 +151,16 @@ def test_changes_are_saved_beside_what_was_there(model, sides, world, tmp_path):
     assert len(EntityIndex.load(tmp_path / 'copy')) == 7
 
 
+def test_what_is_added_lies_where_the_index_does(model, sides):
+    index = build(model, sides[1]).to('meta')
+    index.add(model, take(sides[1], [0, 3]), ['a', 'b'])
+    assert len(index.parts) == 2
+    for part in index.parts:
+        assert {name: x.device.type for name, x in part.items()} \
+            == {name: 'cpu' if name in OWN_NAMES else 'meta' for name in part}
+    assert index.numbers(['Q3', 'b']).tolist() == [3, 9]
+
+
 def test_another_model_is_refused_by_name(model, sides, tmp_path):
     index = build(model, sides[1], folder=tmp_path)
     with pytest.raises(ValueError, match=r'built with another model .*its parameters differ'):
@@ -174,6 +186,9 @@ def test_nonsense_is_named(model, sides, tmp_path):
     index = build(model, entities)
     with pytest.raises(ValueError, match="has an entity 'Q0' already; replace it"):
         index.add(model, entities, NAMES)
+    narrow = {e: table[:, :2] if e == IMAGE_TEXT else table for e, table in entities.weight.items()}
+    with pytest.raises(ValueError, match=f"'weight.image_text.{ENTITY_TEXT}' has width 2, the index 3"):
+        index.add(model, replace(entities, weight=narrow), [f'new {name}' for name in NAMES])
     for change in (index.remove, lambda ids: index.replace(model, take(entities, [0]), ids)):
         with pytest.raises(ValueError, match="no entity 'nobody'"):
             change(['nobody'])
@@ -184,22 +199,82 @@ def test_nonsense_is_named(model, sides, tmp_path):
         build(model, entities, folder=tmp_path / 'own')
 
 
-@pytest.mark.parametrize('damage', ['cut', 'text', 'gone', 'manifest', 'format', 'path', 'empty'])
-def test_damaged_files_are_named(model, sides, tmp_path, damage):
+def rewrite(part, **changes):
+    """A manifest that is whole, but says something else."""
+    path = part.parent / MANIFEST
+    write_record(path, read_record(path) | changes)
+
+
+@pytest.mark.parametrize(('damage', 'message'), [
+    (lambda part: part.write_bytes(part.read_bytes()[:-8]), r"part-\w+\.safetensors' is no readable tensor file"),
+    (lambda part: part.write_text('no tensors'), r"part-\w+\.safetensors' is no readable tensor file"),
+    (lambda part: part.unlink(), r"part-\w+\.safetensors' is missing"),
+    (lambda part: (part.parent / MANIFEST).write_text('{'), r"index\.json' is no readable index"),
+    (lambda part: rewrite(part, format=99), r"index\.json' is no readable index: .*format 99"),
+    (lambda part: rewrite(part, model=5), r"index\.json' is no readable index: it does not say which model"),
+    (lambda part: rewrite(part, config=None), r"index\.json' is no readable index: it does not say which model"),
+    (lambda part: rewrite(part, parts=[]), r"index\.json' is no readable index: it names no files"),
+    (lambda part: rewrite(part, parts=[part.name] * 2), r"index\.json' is no readable index: it names no files"),
+    (lambda part: rewrite(part, parts=['../elsewhere.safetensors']), r"index\.json' is no .*names no file of"),
+])
+def test_damaged_files_are_named(model, sides, tmp_path, damage, message):
     build(model, sides[1], folder=tmp_path)
-    part, manifest = next(tmp_path.glob('*.safetensors')), tmp_path / 'index.json'
-    content = json.loads(manifest.read_text())
-    if damage == 'cut':
-        part.write_bytes(part.read_bytes()[:-8])
-    elif damage == 'text':
-        part.write_text('no tensors')
-    elif damage == 'gone':
-        part.unlink()
-    elif damage == 'manifest':
-        manifest.write_text('{')
-    else:
-        content |= {'format': {'format': 99}, 'path': {'parts': ['../elsewhere.safetensors']},
-                    'empty': {'parts': []}}[damage]
-        manifest.write_text(json.dumps(content))
-    with pytest.raises((ValueError, FileNotFoundError), match=r'index\.json|safetensors'):
+    damage(next(tmp_path.glob('*.safetensors')))
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
         EntityIndex.load(tmp_path)
+
+
+VERTEX = f'vertex.{ENTITY_TEXT}'
+HUGE = 2**63 - 1  # twice that and 10 are 8 in int64, as many images as there are
+
+
+@pytest.mark.parametrize(('change', 'row', 'message'), [
+    (lambda part: [part], None, None),
+    (lambda part: [part], torch.tensor([-1, 7, 0]), None),
+    (lambda part: [part, {name: x for name, x in part.items() if name != VERTEX}], torch.arange(16), 'fit together'),
+    (lambda part: [part | {'id_ptr': part['id_ptr'][:-1]}], None, 'its parts do not fit together'),
+    (lambda part: [part | {'num_images': part['num_images'].byte()}], None, r"'num_images' is torch\.uint8 \[8\]"),
+    (lambda part: [part | {'ids': part['ids'].unsqueeze(1)}], None, r"'ids' is torch\.uint8 \[\d+, 1\]"),
+    (lambda part: [part | {VERTEX: part[VERTEX].float()}], None, 'is torch.float32 .*, not torch.float64'),
+    (lambda part: [part | {VERTEX: part[VERTEX][1:]}], None, r'\[7, 8\], not torch\.float64 \[8, 8\]'),
+    (lambda part: [part, part | {VERTEX: part[VERTEX][:, 1:]}], torch.arange(16), r'\[8, 7\], not .* \[8, 8\]'),
+    (lambda part: [part | {'num_images': torch.tensor([HUGE, HUGE, 10, 0, 0, 0, 0, 0])}], None,
+     rf"{ENTITY_IMAGE}' is torch\.float64 \[8, \d\], not torch\.float64 \[{2**64}, \d\]"),
+    (lambda part: [part, part], None, 'does not say which entity is where'),
+    (lambda part: [part], torch.arange(8.0), r"'row' is torch\.float32 \[8\]"),
+    (lambda part: [part], torch.arange(8).view(2, 4), r"'row' is torch\.int64 \[2, 4\]"),
+    (lambda part: [part], torch.tensor([0, 8]), 'it points outside of its parts'),
+    (lambda part: [part], torch.tensor([0, -2]), 'it points outside of its parts'),
+])
+def test_parts_that_do_not_belong_together_are_refused(model, sides, tmp_path, change, row, message):
+    index = build(model, sides[1])
+    names = [write_part(tmp_path, part) for part in change(index.parts[0])]
+    if row is not None:
+        save_file({'row': row}, tmp_path / 'rows.safetensors')
+    write_manifest(tmp_path, {**index.manifest, 'parts': names, 'rows': None if row is None else 'rows.safetensors'})
+    if message is None:
+        assert len(EntityIndex.load(tmp_path, model)) == (8 if row is None else 2)
+        return
+    with pytest.raises(ValueError, match=rf"index\.json' is no readable index: .*{message}"):
+        EntityIndex.load(tmp_path)
+
+
+@pytest.mark.parametrize('change', [
+    lambda part: {name: x for name, x in part.items() if name != VERTEX},
+    lambda part: part | {'more': part[VERTEX]},
+    lambda part: part | {VERTEX: part[VERTEX][:, 1:]},
+])
+def test_arrays_that_the_model_does_not_read_are_refused(model, sides, tmp_path, change):
+    index = build(model, sides[1])
+    name = write_part(tmp_path, change(index.parts[0]))
+    write_manifest(tmp_path, {**index.manifest, 'parts': [name]})
+    with pytest.raises(ValueError, match=f"arrays of the entity index in '{tmp_path}' are not those that its model"):
+        EntityIndex.load(tmp_path, model)
+
+
+def test_ids_that_are_no_text_are_named(model, sides, tmp_path):
+    index = build(model, sides[1])
+    index.parts[0]['ids'][0] = 255  # begins no character
+    index.save(tmp_path)
+    with pytest.raises(ValueError, match=f"The entity index in '{tmp_path}' holds ids that are no text: .*build it"):
+        EntityIndex.load(tmp_path, model).numbers(NAMES)

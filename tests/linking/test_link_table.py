@@ -1,3 +1,5 @@
+import importlib
+import sys
 from dataclasses import replace
 
 import pyarrow as pa
@@ -161,6 +163,13 @@ def test_half_a_surrogate_pair_is_escaped(emoji_data, linker):
 def test_what_to_do_with_errors_must_be_known(linker):
     with pytest.raises(ValueError, match="'on_error' must be 'raise' or 'yield', got 'Raise'"):
         link_table(linker, pa.table({'sentence': ['x'], 'mention': ['x']}), on_error='Raise')
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.delitem(sys.modules, link_table.__module__)  # what others imported stays theirs
+    monkeypatch.setitem(sys.modules, 'pyarrow', None)
+    with pytest.raises(ImportError, match=r"need pyarrow; install it with `pip install 'drin_pyg\[parquet\]'`"):
+        importlib.import_module(link_table.__module__)
 
 
 def test_k_must_be_positive(linker):

@@ -1,4 +1,6 @@
+import errno
 import gc
+import mmap
 import re
 import shutil
 from pathlib import Path
@@ -95,6 +97,14 @@ def test_an_index_with_a_limit_scores_as_without(tmp_path, context):
     there, here = (CandidateScorer(model, x, context=context, chunk_size=256) for x in (index, memory))
     lists = make_candidates(4, 500, 4050)
     torch.testing.assert_close(there(mentions, lists), here(mentions, lists), rtol=0, atol=1e-5)
+
+
+def test_what_the_system_says_is_passed_on(file):
+    pages = MappedPages([map_tensors(file)['x']], 1)
+    pages.ranges = [(0, mmap.PAGESIZE)]  # where no process has anything
+    with pytest.raises(OSError, match='could not be given back') as refused:
+        pages.give_back()
+    assert refused.value.errno == errno.ENOMEM
 
 
 def test_limits_that_are_none(file, monkeypatch):
