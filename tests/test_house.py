@@ -153,3 +153,4 @@ def test_importing_the_package_is_light():
 def test_index_is_the_table_of_contents():
     assert sorted(drin_pyg.__all__) == sorted(set(drin_pyg.__all__))
     assert [name for name in drin_pyg.__all__ if not hasattr(drin_pyg, name)] == []
+    assert set(drin_pyg.__all__) <= set(dir(drin_pyg))  # what a notebook completes, before any is loaded
