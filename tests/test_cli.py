@@ -19,6 +19,7 @@ import yaml
 from pyarrow import parquet
 
 import drin_pyg
+import drin_pyg.experiments
 from drin_pyg.cli import main
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
 from drin_pyg.files import read_record, write_record
@@ -102,6 +103,21 @@ def test_errors_of_a_process(tmp_path):
     result = spawn('evaluate', tmp_path)
     assert result.returncode == 2
     assert result.stderr == f"drin-pyg: '{tmp_path}' is no training run: 'run.json' is missing\n"
+
+def test_what_nobody_can_mend_keeps_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr(drin_pyg.experiments, 'ablate', lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run('ablate', 'emoji', '--out', tmp_path / 'out')
+
+
+def test_stopped_by_its_user_it_ends_as_other_commands_do(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drin_pyg.experiments, 'ablate', stop)
+    result = run('ablate', 'emoji', '--out', tmp_path / 'out')
+    assert (result.returncode, result.stdout, result.stderr) == (130, '', '')
+
 
 
 def test_evaluate_and_link(run_folder):
