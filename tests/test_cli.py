@@ -19,10 +19,12 @@ import yaml
 from pyarrow import parquet
 
 import drin_pyg
+import drin_pyg.experiments
 from drin_pyg.cli import main
 from drin_pyg.datasets import EmojiMEL, write_mel_folder
-from drin_pyg.files import read_record, write_record
+from drin_pyg.files import fingerprint, read_record, write_record
 from tests.evaluation.published_reference import write_folder
+from tests.experiments.test_table import folders  # noqa: F401
 from tests.features.tiny_models import save_clip
 
 EXAMPLES = Path(__file__).resolve().parents[1] / 'examples'
@@ -87,6 +89,10 @@ def test_version():
     (('retrieve', 'nowhere', 'out'), "no folder 'nowhere'"),
     (('link', 'nowhere', '--mention', 'x'), 'sentence'),
     (('train', 'emoji', '--out', 'out', '--epochs', '0'), 'epochs'),
+    (('link-many', 'run', 'in.jsonl', '--out', 'out.jsonl', '--shard', 5), "--shard means nothing to the engine"),
+    (('link-many', 'run', 'in.parquet', '--out', 'out', '--batch-size', 5), "--batch-size means nothing to the engine"),
+    (('link-many', 'run', 'in.parquet', '--out', 'out', '--workers', 2), "--workers means nothing to the engine"),
+    (('link-many', 'run', 'in.parquet', '--out', '-'), 'Links of parquet are written to a folder'),
 ])
 def test_what_the_user_can_mend_is_one_line_and_exit_code_2(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -96,6 +102,21 @@ def test_what_the_user_can_mend_is_one_line_and_exit_code_2(arguments, message, 
     assert len(result.stderr.strip().splitlines()) == 1
     assert 'Traceback' not in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_nobody_can_mend_keeps_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr(drin_pyg.experiments, 'ablate', lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run('ablate', 'emoji', '--out', tmp_path / 'out')
+
+
+def test_stopped_by_its_user_it_ends_as_other_commands_do(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drin_pyg.experiments, 'ablate', stop)
+    result = run('ablate', 'emoji', '--out', tmp_path / 'out')
+    assert (result.returncode, result.stdout, result.stderr) == (130, '', '')
 
 
 def test_errors_of_a_process(tmp_path):
@@ -312,6 +333,40 @@ def test_link_many_as_a_part_of_a_pipe(run_folder):
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)['mention'] == 'rain'
     assert '1 mentions linked' in result.stderr
+
+
+def test_retrieve_keeps_lists_that_are_there(own, tmp_path):
+    listed, by_name = tmp_path / 'listed', ('--method', 'name', '-q')
+    first = run('retrieve', own, listed, '-k', 3, *by_name)
+    assert first.returncode == 0, first.stderr
+    assert 'had candidates' not in first.stdout
+    again = run('retrieve', listed, tmp_path / 'kept', '-k', 5, *by_name)
+    assert again.returncode == 0, again.stderr
+    mentions = (listed / 'mentions.jsonl').read_text().splitlines()
+    assert f'{len(mentions)} of {len(mentions)} mentions had candidates, and keep them (--replace ' in again.stdout
+    assert run('retrieve', listed, tmp_path / 'new', '-k', 5, '--replace', *by_name).stdout.count('\n') \
+        == again.stdout.count('\n') - 1
+    counts = {name: {len(json.loads(line)['candidates'])
+                     for line in (tmp_path / name / 'mentions.jsonl').read_text().splitlines()}
+              for name in ('kept', 'new')}
+    assert counts == {'kept': {3}, 'new': {5}}
+    refused = run('retrieve', own, listed, *by_name)
+    assert refused.returncode == 2
+    assert f"'{listed}' is already there; name another folder" in refused.stderr
+    assert (listed / 'mentions.jsonl').read_text().splitlines() == mentions
+
+
+def test_check_reads_every_run_of_a_study(folders, tmp_path):  # noqa: F811
+    write_record(tmp_path / 'settings.json', {'format': 1})
+    ranks = folders['other'][1] / 'ranks.safetensors'
+    write_record(ranks.parent / 'result.json', {'seconds': 1.0, 'files': {ranks.name: fingerprint(ranks)}})
+    result = run('check', tmp_path)
+    assert (result.returncode, result.stdout) == (0, f'{tmp_path}: whole\n')
+    content = ranks.read_bytes()
+    ranks.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    result = run('check', tmp_path)
+    assert result.returncode == 2
+    assert f"The run in '{ranks.parent}' is damaged" in result.stderr
 
 
 def test_describe_strict(own, tmp_path):

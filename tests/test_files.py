@@ -169,6 +169,12 @@ def test_a_record_without_a_digest_is_of_an_earlier_version(tmp_path):
         read_record(tmp_path / 'a.json')
 
 
+def test_a_record_is_not_nested_without_end(tmp_path):
+    (tmp_path / 'a.json').write_text('{"a": ' + '[' * 100_000 + ']' * 100_000 + '}')
+    with pytest.raises(ValueError, match='it is nested too deeply'):
+        read_record(tmp_path / 'a.json')
+
+
 def test_a_file_is_known_by_size_and_digest(tmp_path, monkeypatch):
     path = tmp_path / 'a'
     path.write_bytes(b'one')

@@ -155,5 +155,6 @@ def test_importing_the_package_is_light():
 def test_index_is_the_table_of_contents(index):
     assert sorted(index.__all__) == sorted(set(index.__all__))
     assert [name for name in index.__all__ if not hasattr(index, name)] == []
+    assert set(index.__all__) <= set(dir(index))  # what a notebook completes, before any is loaded
     with pytest.raises(AttributeError, match=f"module '{index.__name__}' has no attribute 'nothing'"):
         _ = index.nothing

@@ -5,8 +5,6 @@ import re
 import sys
 import warnings
 
-import typer
-
 from drin_pyg.cli.app import app
 from drin_pyg.cli.audit import audit
 from drin_pyg.cli.card import card
@@ -37,8 +35,6 @@ def main() -> None:
     os.environ.setdefault('PYTHONWARNINGS', ','.join(f'ignore:{m}:{c.__name__}' for m, c in NOISE.items()))
     try:
         code = app(prog_name='drin-pyg', standalone_mode=False)
-    except typer.Abort:
-        _fail('interrupted')
     except ModuleNotFoundError as error:
         _fail(missing_module(error))
     except (OSError, ValueError, ImportError) as error:

@@ -133,9 +133,8 @@ class DRINPreprocessed:
         for a, b, one, other in pairs:
             if one != other:
                 raise ValueError(f"'{a}' and '{b}' of '{self.root}' do not fit together: {list(one)} and {list(other)}")
-        if self.image_text.shape[1] < 1 or objects[2] != 1 or entity_objects[1] != 1:
-            raise ValueError(f"'{self.root}' must have a candidate of each mention at least, and one object of each "
-                             f"entity")
+        if objects[2] != 1 or entity_objects[1] != 1:
+            raise ValueError(f"'{self.root}' must have one object of each entity, and one row of each object")
         negative = np.flatnonzero(np.asarray(self.start) < 0)
         if negative.size:
             raise ValueError(f"{negative.size} mentions of '{self.root}' begin before their first token, the first is "

@@ -54,8 +54,6 @@ def read_array(path: Path, mode: Literal['r', 'c'] = 'r') -> np.ndarray:
     """
     try:
         return np.lib.format.open_memmap(path, mode=mode)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"'{path}' is missing") from None
     except OSError as error:  # of the system, which says nothing of what is in the file
         error.filename = str(path)
         raise

@@ -56,6 +56,8 @@ def weights_figure(found: Diagnosis) -> 'Figure':
     r"""Distribution of each relation's weights, gold against the rest, a column per relation and a row per depth."""
     relations = list(dict.fromkeys(w.relation for w in found.weights))
     depths = sorted({w.depth for w in found.weights})
+    if not relations:
+        return _no_weights()
     figure, grid = _figure(len(depths), len(relations), 1.35 * len(depths) + 0.7)
     there = {(w.relation, w.depth): w for w in found.weights}
     for row, depth in enumerate(depths):
@@ -93,6 +95,8 @@ def weights_figure(found: Diagnosis) -> 'Figure':
 def variance_figure(found: Diagnosis) -> 'Figure':
     r"""Variance of each relation's weights by depth, between mentions and within a mention over its candidates."""
     relations = list(dict.fromkeys(w.relation for w in found.weights))
+    if not relations:
+        return _no_weights()
     figure, grid = _figure(1, len(relations), 2.3)
     for column, (relation, axes) in enumerate(zip(relations, grid[0], strict=True)):
         weights = [w for w in found.weights if w.relation == relation]
@@ -171,6 +175,14 @@ def ablations_figure(found: Diagnosis) -> 'Figure':
     shares.set_xlabel("share of the score's variance over\na mention's candidates, %", fontsize=8, color=INK)
     drops.set_xlabel(f'accuracy lost, points (n = {found.num_mentions:,} mentions,\nbars: standard errors; whole '
                      f'model {found.accuracy:.1%})', fontsize=8, color=INK)
+    return figure
+
+
+def _no_weights() -> 'Figure':
+    """What takes the place of a figure of an earlier diagnosis where no pair has an edge."""
+    figure, grid = _figure(1, 1, 1.0)
+    grid[0][0].set_axis_off()
+    grid[0][0].text(0.5, 0.5, 'No relation has an edge.', ha='center', fontsize=9, color=FAINT)
     return figure
 
 

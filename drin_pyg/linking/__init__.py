@@ -55,3 +55,7 @@ def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -142,6 +142,13 @@ def test_unknown_candidate_name(folder):
 
 
 @pytest.mark.parametrize('layout', ['wikimel'])
+def test_a_name_too_many(folder):
+    rewrite(folder / 'entity-name-raw_test.npy', lambda names: np.append(names, '__nil__'))
+    with pytest.raises(ValueError, match=rf'has {N * (R + 1) + 1} candidate names for \[{N}, {R + 1}\] candidates'):
+        DRINPreprocessed(folder)
+
+
+@pytest.mark.parametrize('layout', ['wikimel'])
 def test_row_beyond_the_entities(folder):
     rows = json.loads((folder / 'qid2idx.json').read_text())
     (folder / 'qid2idx.json').write_text(json.dumps({**rows, '__nil__': 99}))
@@ -150,7 +157,24 @@ def test_row_beyond_the_entities(folder):
 
 
 @pytest.mark.parametrize('layout', ['wikidiverse'])
+@pytest.mark.parametrize(('names', 'change', 'message'), [
+    (['similarity-miet'], lambda array: array[:, 1:],
+     rf"'similarity-miet' and 'similarity-eimt' .* do not fit together: \[{N}, {R}\] and \[{N}, {R + 1}\]"),
+    (['mention-text-feature'], lambda array: array[..., 1:], "'mention-text-feature' and 'entity-attr-feature'"),
+    (['entity-object-feature', 'entity-object-score'], lambda array: array.repeat(2, 1), 'one object of each entity'),
+    (['mention-object-feature', 'entity-object-feature'], lambda array: array.repeat(2, 2), 'one row of each object'),
+    (['similarity-miet', 'similarity-eimt'], lambda array: array[:, :0], r'must have 2 dimensions of numbers, got .*0'),
+])
+def test_shapes_that_do_not_fit_are_named(folder, names, change, message):
+    for name in names:
+        rewrite(folder / f'{name}_test.npy', change)
+    with pytest.raises(ValueError, match=message):
+        DRINPreprocessed(folder)
+
+
+@pytest.mark.parametrize('layout', ['wikidiverse'])
 @pytest.mark.parametrize(('name', 'value', 'message'), [
+    ('start-pos', -1, '1 mentions .* begin before their first token, the first is mention 3'),
     ('end-pos', 0, '1 mentions .* have an empty token span, the first is mention 3'),
     ('end-pos', 9, '1 mentions .* end beyond their 9 tokens, the first is mention 3'),
     ('answer', R + 1, f'must lie in 0..{R} .*; mention 3 has {R + 1}'),

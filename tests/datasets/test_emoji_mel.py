@@ -10,6 +10,7 @@ from PIL import Image
 from drin_pyg.datasets import EmojiMEL, open_dataset
 from drin_pyg.datasets.emoji_mel import FILES
 from drin_pyg.features import describe_pictures
+from tests.datasets.layouts import write_lines
 
 
 @pytest.fixture(scope='module')
@@ -133,6 +134,22 @@ def test_missing_file_is_named(emoji, tmp_path, missing):
             (tmp_path / name).touch()
     with pytest.raises(FileNotFoundError, match=f"{missing}' is missing; EmojiMEL needs it"):
         EmojiMEL(str(tmp_path))
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    ({'cand': None}, "'cand' must be a list, got None"),
+    ({'cand': '12'}, "'cand' must be a list, got '12'"),
+    ({'cand': [0, 1799]}, 'row 1799 is none of the 1799 entities'),
+    ({'entity': -1}, 'row -1 is none of the 1799 entities'),  # and not the last one
+    ({'entity': '5'}, "a row must be a whole number, got '5'"),
+])
+def test_rows_that_are_none_are_named(emoji, tmp_path, changes, message):
+    for name in FILES:
+        shutil.copy(emoji.folder / name, tmp_path)
+    record = {'id': 'm', 'entity': 0, 'vendor': 'twemoji', 'surface': 'x', 'text': 'x', 'cand': [0], 'split': 'test'}
+    write_lines(tmp_path / 'mentions.jsonl.gz', record, {**record, **changes})
+    with pytest.raises(ValueError, match=rf"mentions\.jsonl\.gz', line 2: {message}"):
+        _ = EmojiMEL(str(tmp_path)).mentions
 
 
 def test_unknown_split():

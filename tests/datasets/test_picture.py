@@ -185,6 +185,10 @@ def test_cell_beyond_the_sheet_is_not_filled_up(path, box):
 
 # What cannot be used
 
+def forbid(file, *_, **__):
+    raise PermissionError(13, 'Permission denied', str(file))
+
+
 def link_loop(path):
     path.symlink_to(path)
 
@@ -237,10 +241,11 @@ def test_names_that_no_file_can_have(tmp_path, name):
     assert refusal(tmp_path / name).reason == 'unreadable'
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='root can read anything')
-def test_file_that_must_not_be_read(path):
+def test_file_that_must_not_be_read(path, monkeypatch):
     Image.fromarray(NOISE).save(path)
     path.chmod(0)
+    if os.geteuid() == 0:  # who can read anything
+        monkeypatch.setattr('builtins.open', forbid)
     assert refusal(path).reason == 'unreadable'
 
 
@@ -252,6 +257,15 @@ def test_limit_of_pixels_is_that_of_pil(path, monkeypatch):
     assert refusal(path).reason == 'too large'
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', None)
     assert pixels(path).shape == NOISE.shape
+
+
+def test_limit_of_pixels_needs_no_warning(path, monkeypatch):
+    # Filters of warnings are the whole process's: another thread may just have put back its own.
+    monkeypatch.setattr('warnings.filterwarnings', lambda *_, **__: None)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 24 * 16 - 1)
+    Image.fromarray(NOISE).save(path)
+    error = refusal(path)
+    assert (error.reason, error.detail) == ('too large', '24 x 16 pixels')
 
 
 @pytest.mark.parametrize('part', [0.7, 0.8, 0.95])

@@ -8,7 +8,7 @@ import torch
 
 from drin_pyg.evaluation import evaluate_scores
 from drin_pyg.evaluation.diagnose import diagnose
-from drin_pyg.evaluation.diagnose_figures import FORMATS, write_diagnosis
+from drin_pyg.evaluation.diagnose_figures import FORMATS, weights_figure, write_diagnosis
 from drin_pyg.evaluation.diagnose_format import format_diagnosis
 from drin_pyg.evaluation.diagnose_pass import (
     depths,
@@ -174,6 +174,14 @@ def test_diagnosis_of_any_model(world, options, context, tmp_path):
         assert ablation.drop == pytest.approx(found.accuracy - ablation.accuracy)
     json.dumps(found.to_dict(), allow_nan=False)
     assert 'Findings' in format_diagnosis(found)
+
+
+def test_weights_that_no_score_reads_leave_their_panel_empty(world):
+    found = diagnose(make(MODELS['published']).float(), world.tables, world.candidates)
+    *texts, last = [axes.texts[0].get_text() for axes in weights_figure(found).axes]
+    assert last == 'not computed'  # image-image, as it leaves layer 1: the second one reads it no more
+    assert len(texts) == len(found.weights) == 7
+    assert all(text.startswith('AUC ') for text in texts)
 
 
 def test_shares_equal_loops(world):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from drin_pyg.evaluation.diagnose import diagnose
+from drin_pyg.evaluation.diagnose_figures import variance_figure, weights_figure
 from drin_pyg.features import Candidates, PairTables
 from drin_pyg.nn import DRIN
 from drin_pyg.vocabulary import EDGE_TYPES, ENTITY_IMAGE, ENTITY_TEXT, MENTION_IMAGE, MENTION_TEXT, NODE_TYPES
@@ -72,6 +73,16 @@ def alike(model):
         encoder.bias.fill_(1)
 
 
+def few_directions(model):
+    # To each vertex, the layer adds one of two vectors, by the sign of its first number; the order of pairs stays.
+    static(model)
+    conv = model.convs[0]
+    conv.lins['shared'].weight.zero_()
+    conv.lins['shared'].weight[:, 0] = torch.tensor([1., -1.]).repeat(D // 2)
+    conv.lins['shared'].bias.zero_()
+    conv.scales['shared'].fill_(100)
+
+
 def text_alone(model):
     model.relation_scale[1:] = 0
 
@@ -98,6 +109,7 @@ def test_a_healthy_model_has_none(problem, monkeypatch):
     (static, 'static_edges', 'next to nothing'),
     (flat, 'static_edges', 'hardly vary'),
     (alike, 'over_smoothing', 'alike'),
+    (few_directions, 'over_smoothing', 'half of the effective rank or more'),
     (text_alone, 'text_only', 'as good as'),
     (one_unread, 'dead_relation', EDGE_TYPES[2][1]),
     (steep, 'saturated', 'near 0 or 1'),
@@ -146,13 +158,29 @@ def test_what_does_not_apply(problem, monkeypatch, options, names):
     assert {name for name, f in findings.items() if f.verdict == 'not applicable'} == names
 
 
-def test_data_without_pictures(problem, monkeypatch):
+@pytest.fixture
+def without_pictures(problem):
     tables, candidates = problem
     x = {t: x if t in (MENTION_TEXT, ENTITY_TEXT) else x[:0] for t, x in tables.x.items()}
     weight = {e: tuple(w[:x[t].size(0)] for w, t in zip(pair, (e[0], e[2]), strict=True))
               for e, pair in tables.weight.items()}
     ptr = {MENTION_IMAGE: torch.zeros(M + 1, dtype=torch.long), ENTITY_IMAGE: torch.zeros(N + 1, dtype=torch.long)}
-    findings, found = verdicts(healthy(), (replace(tables, x=x, weight=weight, ptr=ptr), candidates), monkeypatch)
+    return replace(tables, x=x, weight=weight, ptr=ptr), candidates
+
+
+def test_data_without_pictures(without_pictures, monkeypatch):
+    findings, found = verdicts(healthy(), without_pictures, monkeypatch)
     assert findings['text_only'].verdict == 'not applicable'
     assert {w.relation for w in found.weights} == {EDGE_TYPES[0][1]}
     assert {v.node_type for v in found.vertices} == {MENTION_TEXT, ENTITY_TEXT}
+
+
+def test_a_model_of_pictures_on_data_without_any(without_pictures, monkeypatch):
+    model = DRIN(dict.fromkeys(NODE_TYPES, D), D, 1, EDGE_TYPES[1:]).eval()
+    findings, found = verdicts(model, without_pictures, monkeypatch)
+    assert {name: f.verdict for name, f in findings.items() if name != 'over_smoothing'} \
+        == dict.fromkeys(findings.keys() - {'over_smoothing'}, 'not applicable')
+    assert findings['dead_relation'].text == 'No relation has an edge.'
+    assert findings['gold_blind'].text == 'No mention has weights of its gold and of another candidate.'
+    for figure in (weights_figure(found), variance_figure(found)):
+        assert [text.get_text() for axes in figure.axes for text in axes.texts] == ['No relation has an edge.']

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,6 +85,16 @@ def test_weights_that_are_all_alike():
     assert found.variance == found.within == found.between == 0
     assert found.auc == 0.5
     assert sum(found.gold_counts) + sum(found.rest_counts) == candidates.num_pairs
+
+
+def test_weights_without_a_right_pair():
+    candidates, weight, _ = lists_and_weights()
+    found = weight_statistics('r', 0, weight, replace(candidates, gold=torch.full_like(candidates.gold, -1)))
+    assert math.isnan(found.gold_mean)
+    assert math.isnan(found.auc)
+    assert math.isnan(found.auc_error)
+    assert (found.auc_mentions, sum(found.gold_counts), sum(found.rest_counts)) == (0, 0, found.num_pairs)
+    assert found.rest_mean == found.mean
 
 
 def test_a_relation_without_edges_has_no_statistics():

@@ -160,6 +160,13 @@ def test_groups_that_are_all_too_large():
     assert Counter(mention.split for mention in split) == {'train': 10, 'val': 10, 'test': 10}
 
 
+@pytest.mark.parametrize('seed', range(3))
+def test_small_groups_that_are_just_enough_are_all_drawn(seed):
+    groups = np.r_[np.zeros(80, np.int64), 1 + np.arange(20)]
+    split = split_groups(many(100), groups, (0, 0.2), seed)
+    assert [mention.split for mention in split] == ['train'] * 80 + ['test'] * 20
+
+
 def test_one_large_group_and_too_few_others():
     groups = np.r_[np.zeros(95, np.int64), 1 + np.arange(5)]
     split = split_groups(many(100), groups)

@@ -114,6 +114,28 @@ def test_unknown_option_is_named(folder, key, value):
         published_parity(folder)
 
 
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'hidden_dim': -1}, "config.json': 'hidden_dim' is out of range: -1"),
+    ({'batch': 2**31}, "config.json': 'batch' is out of range: 2147483648"),
+    ({'margin': '0.5'}, "config.json': 'margin' must be a number, got '0.5'"),
+    ({'relations_enabled': {**dict.fromkeys(RELATIONS, 1), 'text_text': None}},
+     "config.json': 'text_text' must be a number, got None"),
+    ({'num_layers': 99}, r"'num_layers' is 99, but '.*parameters.npz' has \d\d arrays"),
+])
+def test_option_that_cannot_be_is_named(folder, options, message):
+    change_config(folder, **options)
+    with pytest.raises(ValueError, match=message):
+        published_parity(folder)
+
+
+def test_missing_option_is_named(folder):
+    config = json.loads((folder / 'config.json').read_text())
+    del config['margin']
+    (folder / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config\.json' lacks 'margin'; it needs text_dim, image_dim,"):
+        published_parity(folder)
+
+
 def test_unknown_relation_is_named(folder):
     change_config(folder, relations_enabled={**dict.fromkeys(RELATIONS, 1), 'image_sound': 1})
     with pytest.raises((KeyError, ValueError), match='image_sound'):
@@ -131,6 +153,15 @@ def test_missing_parameter_is_named(folder):
     del arrays['gcn_layers.1.w_h.weight']
     np.savez(folder / 'parameters.npz', **arrays)
     with pytest.raises(ValueError, match=r"lacks 'gcn_layers.1.w_h.weight'; it has gcn_layers.0"):
+        published_parity(folder)
+
+
+@pytest.mark.parametrize('key', ['scores', 'scores_with_gold_appended', 'edge_weights'])
+def test_missing_expected_numbers_are_named(folder, key):
+    arrays = dict(np.load(folder / 'expected.npz'))
+    del arrays[key]
+    np.savez(folder / 'expected.npz', **arrays)
+    with pytest.raises(ValueError, match=f"expected.npz' lacks '{key}'"):
         published_parity(folder)
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -41,6 +42,11 @@ def test_weights_given_per_pair_need_a_preset(data):
     given = replace(data, candidates=replace(data.candidates, weight=weight))
     with pytest.raises(ValueError, match='none for appended answers'):
         append_gold(given)
+    # A preset gives them to any pair; here, by its entity.
+    preset = SimpleNamespace(pair_weights=lambda tables, lists, *_: {TEXT_TEXT: lists.entity.float()})
+    longer, _ = append_gold(replace(given, preset=preset))
+    assert longer.num_pairs > data.candidates.num_pairs
+    assert longer.weight[TEXT_TEXT].equal(longer.entity.float())
     with pytest.raises(ValueError, match="have no 'gold'"):
         append_gold(replace(data, candidates=Candidates(data.candidates.ptr, data.candidates.entity)))
 

@@ -1,4 +1,7 @@
 import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +13,7 @@ from drin_pyg.experiments import run_variant as module
 from drin_pyg.experiments.run_variant import run_variant
 from drin_pyg.experiments.variant import Variant
 from drin_pyg.features import MELData, encode_folder, load_tables
+from drin_pyg.files import write_record
 from drin_pyg.training import EMOJI, Recipe
 from drin_pyg.training.lit_drin import LitDRIN
 from tests.benchmarks import scripts  # noqa: F401
@@ -79,6 +83,13 @@ def test_features_alone_cannot_be_read_by_tokens_or_extended(few, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('recipe', [Recipe.paper(), SMALL.changed({'model': {'vector_edges': True}})],
+                         ids=['published', 'vector'])
+def test_extended_graphs_have_plain_models(few, tmp_path, recipe):
+    with pytest.raises(ValueError, match='whose model says nothing but dynamic, hidden_channels, num_layers'):
+        run(Variant('x', recipe, extra=('joined', )), tmp_path)
+
+
 def test_killed_after_it_was_trained_it_is_not_trained_again(few, tmp_path, monkeypatch):
     whole, _ = run(Variant('x', SMALL), tmp_path / 'whole')
     with monkeypatch.context() as patch:
@@ -113,6 +124,38 @@ def test_goes_on_where_it_stopped(tmp_path):
     assert [line.variant.name for line in only.lines] == ['DRIN', 'mention context']
     with pytest.raises(ValueError, match='holds results with different recipe'):
         ablate(tables, out, ['context'], recipe.changed({'lr': 0.1}), **options)
+
+
+def test_a_run_that_fails_stops_those_that_have_not_begun(tmp_path, monkeypatch):
+    begun, stopped = [], threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        """Threads in place of processes, which tell when what waits has been taken back."""
+
+        def __init__(self, workers, **_):
+            super().__init__(workers)
+
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            stopped.set()
+            super().shutdown(wait)
+
+    def run_one(variant, seed, source, folder):
+        begun.append(folder)
+        if len(begun) == 1:
+            write_record(folder / 'result.json', {})
+        elif len(begun) == 2:
+            raise ValueError('the second one failed')
+        else:  # one may have begun before the failure was seen
+            assert stopped.wait(60)
+
+    monkeypatch.setattr(sys.modules[ablate.__module__], 'ProcessPoolExecutor', Pool)
+    monkeypatch.setattr(sys.modules[ablate.__module__], 'run_variant', run_one)
+    with pytest.raises(ValueError, match='the second one failed'):
+        ablate(EMOJI, tmp_path / 'out', ['edges'], SMALL, seeds=3, workers=1, progress=False)
+    assert len(begun) in (2, 3)  # of nine
+    assert [path.parent for path in (tmp_path / 'out').rglob('result.json')] == begun[:1]
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'settings.json', 'runs'}  # no table
 
 
 def test_nonsense_is_named(tmp_path):

@@ -116,6 +116,7 @@ def test_loads_the_mentions_asked_for(world):
     loader = CandidateLoader(world.tables, world.candidates, torch.tensor([5, 1, 3, 0]), max_pairs=5)
     assert [batch.mention.unique().tolist() for batch in loader] == [[5], [3], [0]]
     assert mentions_of(loader) == [5, 3, 0]
+    assert len(loader.dataset) == 4  # what a loop divides its sums by
 
 
 def test_set_epoch_reshuffles(world):

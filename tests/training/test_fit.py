@@ -9,6 +9,7 @@ from drin_pyg.features import MELData
 from drin_pyg.graph import candidate_batch, forward_args
 from drin_pyg.nn import DRIN, BatchScorer
 from drin_pyg.nn.loss import margin_loss
+from drin_pyg.training.checkpoint_file import read_checkpoint
 from drin_pyg.training.data_module import CandidateDataModule
 from drin_pyg.training.fit import fit, predict
 from drin_pyg.training.lit_drin import LitDRIN, batch_loss, score_batch
@@ -195,6 +196,18 @@ def test_damaged_checkpoints_are_named(tmp_path, name):
     if name == 'best.ckpt':
         with pytest.raises(FileNotFoundError, match=r"best\.ckpt' is missing"):
             fit(make_model(), make_data(), tmp_path, max_epochs=1, resume=True, **OPTIONS)
+
+
+@pytest.mark.parametrize('error', [PermissionError(13, 'Permission denied'), MemoryError()], ids=repr)
+def test_what_the_system_refuses_is_no_damage(tmp_path, monkeypatch, error):
+    def refuse(path):
+        raise error
+
+    (tmp_path / 'last.ckpt').touch()
+    monkeypatch.setattr('drin_pyg.training.checkpoint_file.zipfile.ZipFile', refuse)
+    with pytest.raises(type(error)) as refused:
+        read_checkpoint(tmp_path / 'last.ckpt')
+    assert refused.value is error
 
 
 def test_same_seed_same_run_and_another_order_another(tmp_path):
