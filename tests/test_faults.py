@@ -28,25 +28,29 @@ from tests.benchmarks import scripts
 
 ROOT = Path(__file__).parents[1]
 RECIPE = Recipe(model={'hidden_channels': 8}, max_epochs=2)
-forks = pytest.mark.filterwarnings('ignore:This process .* is multi-threaded')
 
 
 def on_a_full_disk(size, job, *arguments):
     """What the system says in a process whose files cannot grow beyond so many bytes, as where the disk is full."""
-    def work():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        try:
-            job(*arguments)
-        except OSError as error:
-            theirs.send(str(error))
-
-    context = multiprocessing.get_context('fork')
+    context = multiprocessing.get_context('spawn')  # a forked one may not train, if this one did something before
     ours, theirs = context.Pipe()
-    process = context.Process(target=work)
+    process = context.Process(target=_on_a_full_disk, args=(theirs, size, job, arguments))
     process.start()
-    said = ours.recv() if ours.poll(600) else None
-    process.join()
-    return said
+    theirs.close()
+    try:
+        return ours.recv()
+    except EOFError:
+        return None
+    finally:
+        process.join()
+
+
+def _on_a_full_disk(pipe, size, job, arguments):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        job(*arguments)
+    except OSError as error:
+        pipe.send(str(error))
 
 
 def contents(folder):
@@ -104,7 +108,6 @@ def index(world, out):
     EntityIndex.build(model, side_tables(data.tables)[1], folder=out)
 
 
-@forks
 @pytest.mark.parametrize('job', [encode, train, index])
 def test_a_full_disk_is_named_and_costs_nothing_once_there_is_room(world, tmp_path, job):
     out = tmp_path / 'out'
@@ -121,7 +124,6 @@ def test_a_full_disk_is_named_and_costs_nothing_once_there_is_room(world, tmp_pa
         assert {name: contents(out)[name] for name in names} == {name: contents(whole)[name] for name in names}
 
 
-@forks
 def test_a_full_disk_leaves_what_was_there(world, tmp_path):
     shutil.copytree(world / 'run', tmp_path / 'run')
     before = contents(tmp_path / 'run')
