@@ -18,7 +18,7 @@ from drin_pyg.evaluation.parity import published_parity
 from drin_pyg.features import encode_folder, load_tables
 from drin_pyg.features.feature_table import FeatureTable, FeatureTableWriter, map_array
 from drin_pyg.features.side_tables import side_tables
-from drin_pyg.files import own_file, read_yaml
+from drin_pyg.files import own_file, read_record, read_yaml, write_record
 from drin_pyg.linking import EntityIndex
 from drin_pyg.nn import DRIN
 from drin_pyg.training import CandidateDataModule, Recipe, fit
@@ -279,13 +279,14 @@ def test_an_index_that_leads_elsewhere_is_refused(tmp_path, world, field, name):
     model = make_model(world.tables)
     EntityIndex.build(model, side_tables(world.tables)[1], folder=tmp_path / 'index')
     path = tmp_path / 'index' / 'index.json'
-    manifest = json.loads(path.read_text())
-    path.write_text(json.dumps(manifest | {field: [name] if field == 'parts' else name}))
+    # With its digest, as a stranger would write it.
+    write_record(path, read_record(path) | {field: [name] if field == 'parts' else name})
     if field == 'rows' and name is None:
         EntityIndex.load(tmp_path / 'index', model)
         return
-    with pytest.raises(ValueError, match=r'index\.json. is no readable index'):
+    with pytest.raises(ValueError, match=r'index\.json. is no readable index') as caught:
         EntityIndex.load(tmp_path / 'index', model)
+    assert 'not what was written' not in str(caught.value)
 
 
 def test_tables_that_lead_elsewhere_are_refused(tmp_path):
